@@ -1,0 +1,43 @@
+/**
+ * The prediction log: a stream with one literal subject per (scenario, run, segment), appended under
+ * compare-and-set on the subject's last sequence. Sequence numbers are one increasing series per stream.
+ */
+import type { LogKey, LogRecord } from '../../domain/log-record.ts';
+
+export interface LogEntry {
+  readonly key: LogKey;
+  readonly seq: number;
+  readonly record: LogRecord;
+  /** Wall clock of the server when it was stored, ms; with `seq` it identifies the entry across restored stores. */
+  readonly at: number;
+  /** Bytes of the record as stored. */
+  readonly bytes: number;
+}
+
+export interface LogIdentity {
+  /** Creation time of the stream: another value means another stream. */
+  readonly created: string;
+  /** 0 when empty. */
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+}
+
+export interface PredictionLog {
+  /** The subject's last record as the leader has it, or null. */
+  last(key: LogKey): Promise<LogEntry | null>;
+  /**
+   * Appends when the subject's last sequence is `expected` (0: the subject is empty).
+   * @returns the record's sequence
+   * @throws WriteConflict | WriteRetry | WriteUnknown
+   */
+  append(key: LogKey, record: LogRecord, expected: number): Promise<number>;
+  /** The subject's last record of kind `frames`, `open`-ing and `closed` records skipped; null when there is none. */
+  lastFrames(key: LogKey): Promise<LogEntry | null>;
+  identity(): Promise<LogIdentity>;
+  /** Server time of the entry with this sequence, ms; null when it is not there. */
+  timeOf(seq: number): Promise<number | null>;
+  /** Every entry from `fromSeq` on in order, then new ones as they come; ends when the signal aborts. */
+  read(fromSeq: number, signal: AbortSignal): AsyncIterable<LogEntry>;
+  /** Removes every log of the scenario (DELETE). Repeating it is harmless. */
+  purge(scenario: string): Promise<void>;
+}

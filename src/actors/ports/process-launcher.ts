@@ -1,0 +1,20 @@
+/** Operating-system processes of this program's own roles. Used by supervisors only. */
+
+export interface ProcessExit {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+export interface ProcessHandle {
+  readonly pid: number;
+  /** Resolves once, when the process is gone. */
+  readonly exited: Promise<ProcessExit>;
+  /** JSON values, in order, as the process sent them. */
+  onMessage(receive: (message: unknown) => void): void;
+  kill(signal: 'SIGTERM' | 'SIGKILL'): void;
+}
+
+export interface ProcessLauncher {
+  /** Starts this program in another role; it dies with us. `assignment` is handed over as JSON, never on the command line. */
+  launch(role: string, assignment: unknown): Promise<ProcessHandle>;
+}

@@ -1,0 +1,62 @@
+/**
+ * The queryable copy of the logs, one per API node, rebuilt from the log at any time. Reads may lag; `caughtUpWith`
+ * tells by how much.
+ */
+import type { LogKey } from '../../domain/log-record.ts';
+import type { DetectedFrame, Prediction } from '../../domain/prediction.ts';
+import type { LogEntry, LogIdentity } from './prediction-log.ts';
+
+export interface PredictionQuery {
+  readonly scenario: string;
+  readonly run: number;
+  readonly fromFrame: number;
+  readonly toFrame: number;
+  /** Applied on reading; see P2. */
+  readonly threshold: number;
+  /** With a class or a minimum score, frames left empty are omitted. */
+  readonly className: string | null;
+  readonly minScore: number | null;
+  readonly limit: number;
+}
+
+export interface LogHead {
+  readonly segment: number;
+  readonly seq: number;
+  readonly attempt: number;
+  /** Kind of the last record. */
+  readonly kind: 'open' | 'frames' | 'end' | 'closed';
+  readonly framesDone: number;
+  readonly lastFrame: number | null;
+  readonly engine: unknown;
+  readonly warnings: readonly string[];
+  /** The log contained `end`. */
+  readonly ended: boolean;
+}
+
+export interface PredictionReader {
+  /** Frame order. */
+  query(query: PredictionQuery): Prediction[];
+  /** Every prediction of a run in frame order, in pages, so that a long export never holds it all. */
+  pages(scenario: string, run: number, threshold: number): Iterable<readonly Prediction[]>;
+  heads(scenario: string, run: number): LogHead[];
+  /** Runs with at least one record. */
+  runs(scenario: string): number[];
+  /** Stream sequence applied so far. */
+  readonly appliedSeq: number;
+  /** Resolves true when `appliedSeq` ≥ seq, false after `timeoutMs`. */
+  caughtUpWith(seq: number, timeoutMs: number): Promise<boolean>;
+}
+
+export interface ProjectionStore extends PredictionReader {
+  /** Where to go on, and of which stream; null when empty. */
+  position(): { readonly created: string; readonly seq: number; readonly at: number } | null;
+  /** Applies entries and moves the position in one transaction. Entries at or below the position are skipped. */
+  apply(identity: LogIdentity, entries: readonly LogEntry[]): void;
+  /** Forgets everything (the stream is another one). */
+  reset(): void;
+  /** Forgets one scenario (DELETE). */
+  forget(scenario: string): void;
+  close(): void;
+}
+
+export type { DetectedFrame, LogKey };

@@ -1,0 +1,70 @@
+/** Every subject, stream and bucket name. Nothing else in the repository spells one. */
+import type { LogKey } from './log-record.ts';
+
+export const STREAMS = {
+  mailbox: 'TROUPE_MAILBOX',
+  log: 'TROUPE_PREDICTION',
+  event: 'TROUPE_EVENT',
+  rejected: 'TROUPE_REJECTED',
+} as const;
+
+export const BUCKETS = { state: 'troupe_state', lease: 'troupe_lease' } as const;
+
+export const HEADERS = {
+  /** Inbox that wants the answer of a public command, after its commit. */
+  reply: 'Troupe-Reply',
+  /** `<kind>.<id>` of a sending actor. */
+  from: 'Troupe-From',
+  /** `<revision>.<index>`: the sender's message number. */
+  number: 'Troupe-Number',
+  /** Message id; becomes the causation id of what it causes. */
+  id: 'Troupe-Id',
+  causation: 'Troupe-Causation-Id',
+  requestId: 'Troupe-Request-Id',
+  traceparent: 'traceparent',
+} as const;
+
+export const SUBJECTS = {
+  /** Public verbs and internal ones as published; the server's transform turns both into `mailbox`. */
+  mailboxIn: ['troupe.cmd.*.*.*', 'troupe.sys.*.*.*'],
+  message: (cls: 'cmd' | 'sys', kind: string, id: string, verb: string) => `troupe.${cls}.${kind}.${id}.${verb}`,
+  /** As stored: `troupe.mbx.<partition>.<kind>.<id>.<cmd|sys>.<verb>`. */
+  transformSource: 'troupe.*.*.*.*',
+  transformTarget: (partitions: number) =>
+    `troupe.mbx.{{partition(${partitions},2,3)}}.{{wildcard(2)}}.{{wildcard(3)}}.{{wildcard(1)}}.{{wildcard(4)}}`,
+  mailboxPartition: (partition: number) => `troupe.mbx.${partition}.>`,
+  mailboxActor: (partition: number, kind: string, id: string) => `troupe.mbx.${partition}.${kind}.${id}.>`,
+
+  logAll: 'troupe.prediction.*.*.*',
+  log: (key: LogKey) => `troupe.prediction.${key.scenario}.${key.run}.${key.segment}`,
+  logOfScenario: (scenario: string) => `troupe.prediction.${scenario}.>`,
+
+  eventAll: 'troupe.event.>',
+  event: (kind: string, id: string, type: string) => `troupe.event.${kind}.${id}.${type}`,
+  rejectedAll: 'troupe.rejected.>',
+  rejected: (kind: string, id: string) => `troupe.rejected.${kind}.${id}`,
+
+  heartbeat: (node: string, kind: string, id: string) => `troupe.heartbeat.${node}.${kind}.${id}`,
+  heartbeats: (kind: string) => `troupe.heartbeat.*.${kind}.*`,
+  /** Node control: core requests, idempotent, repeated by timer. */
+  control: (node: string, verb: string) => `troupe.ctl.${node}.${verb}`,
+  /** Answered requests (`nats req`). */
+  api: (id: string, verb: string) => `troupe.api.scenario.${id}.${verb}`,
+  apiAll: 'troupe.api.scenario.*.*',
+} as const;
+
+const FNV_OFFSET = 0x811c9dc5;
+const FNV_PRIME = 0x01000193;
+
+/**
+ * The partition nats-server's `{{partition(n,2,3)}}` computes: FNV-1a (32 bit) over the tokens' bytes, one after
+ * the other, modulo n (nats-server, server/subject_transform.go).
+ */
+export function partitionOf(kind: string, id: string, partitions: number): number {
+  let hash = FNV_OFFSET;
+  for (const byte of Buffer.from(kind + id, 'utf8')) {
+    hash ^= byte;
+    hash = Math.imul(hash, FNV_PRIME);
+  }
+  return (hash >>> 0) % partitions;
+}

@@ -1,0 +1,18 @@
+/** Where the files beside the code are: the one place that knows, so that a bundle or a single binary only changes this. */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+
+/**
+ * The folder that holds `models/`, `test_videos/` and `package.json`: found upwards from this file, which in a bundle
+ * is the bundle itself.
+ */
+export const root: string = (() => {
+  for (let dir = import.meta.dirname; ; dir = path.dirname(dir)) {
+    if (existsSync(path.join(dir, 'models')) && existsSync(path.join(dir, 'package.json'))) return dir;
+    if (path.dirname(dir) === dir)
+      throw new Error(`no folder with models/ and package.json above ${import.meta.dirname}`);
+  }
+})();
+
+/** Absolute path of a file that ships with Troupe. */
+export const asset = (...parts: readonly string[]): string => path.join(root, ...parts);

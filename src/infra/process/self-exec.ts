@@ -1,0 +1,17 @@
+/** Starts this same program in another role: the one way processes and threads of ours begin. */
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { Worker, type WorkerOptions } from 'node:worker_threads';
+import { entry } from './entry.ts';
+
+/** Roles of the program besides the command line. */
+export type Role = 'runner' | 'inference-worker';
+
+/** A child process in `role`; what it is to do comes through its IPC channel, not its arguments. */
+export function selfExec(role: Role, options: SpawnOptions): ChildProcess {
+  return spawn(process.execPath, [entry(), '--role', role], { ...options, shell: false });
+}
+
+/** A worker thread in `role`. */
+export function selfThread(role: Role, workerData: unknown, options: WorkerOptions = {}): Worker {
+  return new Worker(entry(), { ...options, argv: ['--role', role], workerData });
+}
