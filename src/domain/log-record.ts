@@ -21,8 +21,28 @@ const Writer = {
   n: Type.Integer({ minimum: 0 }),
 };
 
+/** Where a log stands after a record: the last record alone tells where to go on. */
+export const Position = Type.Object(
+  {
+    /** Last source frame passed, inclusive; it advances over frames that were sampled out too. */
+    to: Type.Integer({ minimum: 0 }),
+    /** Times of source frames to−1 and to, ms; the seek target of a resume lies in their middle. */
+    prevPts: Type.Union([Type.Number(), Type.Null()]),
+    lastPts: Type.Union([Type.Number(), Type.Null()]),
+    /** Time of the first frame in the sampled range, ms: `fps` counts from it. */
+    startPts: Type.Union([Type.Number(), Type.Null()]),
+    /** Predictions in the log so far. */
+    frames: Type.Integer({ minimum: 0 }),
+  },
+  { additionalProperties: true },
+);
+export type Position = Static<typeof Position>;
+
+/** `open`, `end` and `closed` repeat the position of the record before them; null while no frame was passed. */
+const Standing = { position: Type.Union([Position, Type.Null()]) };
+
 export const OpenRecord = Type.Object(
-  { ...Writer, kind: Type.Literal('open'), source: SourceIdentity, engine: Engine },
+  { ...Writer, ...Standing, kind: Type.Literal('open'), source: SourceIdentity, engine: Engine },
   { additionalProperties: true },
 );
 export type OpenRecord = Static<typeof OpenRecord>;
@@ -31,14 +51,10 @@ export const FramesRecord = Type.Object(
   {
     ...Writer,
     kind: Type.Literal('frames'),
-    /** First and last source frame passed, inclusive; they advance over frames that were sampled out too. */
+    /** First source frame passed; the last one is `position.to`. */
     from: Type.Integer({ minimum: 0 }),
-    to: Type.Integer({ minimum: 0 }),
-    /** Times of source frames to−1 and to, ms; the seek target of a resume lies in their middle. */
-    prevPts: Type.Union([Type.Number(), Type.Null()]),
-    lastPts: Type.Union([Type.Number(), Type.Null()]),
-    /** Time of the first frame in the sampled range, ms: `fps` counts from it. */
-    startPts: Type.Union([Type.Number(), Type.Null()]),
+    /** After this record. */
+    position: Position,
     predictions: Type.Array(Prediction),
   },
   { additionalProperties: true },
@@ -46,12 +62,22 @@ export const FramesRecord = Type.Object(
 export type FramesRecord = Static<typeof FramesRecord>;
 
 export const EndRecord = Type.Object(
-  { ...Writer, kind: Type.Literal('end'), frames: Type.Integer({ minimum: 0 }), warnings: Type.Array(Type.String()) },
+  {
+    ...Writer,
+    ...Standing,
+    kind: Type.Literal('end'),
+    /** Predictions in the log. */
+    frames: Type.Integer({ minimum: 0 }),
+    warnings: Type.Array(Type.String()),
+  },
   { additionalProperties: true },
 );
 export type EndRecord = Static<typeof EndRecord>;
 
-export const ClosedRecord = Type.Object({ ...Head, kind: Type.Literal('closed') }, { additionalProperties: true });
+export const ClosedRecord = Type.Object(
+  { ...Head, ...Standing, kind: Type.Literal('closed') },
+  { additionalProperties: true },
+);
 export type ClosedRecord = Static<typeof ClosedRecord>;
 
 export const LogRecord = Type.Union([OpenRecord, FramesRecord, EndRecord, ClosedRecord]);

@@ -14,6 +14,14 @@ export interface LogEntry {
   readonly bytes: number;
 }
 
+/** The end of one log. A stranger may publish on a log's subject; such a message moves `seq` and is no `entry`. */
+export interface LogTail {
+  /** What the next append must expect; 0 when the subject is empty. */
+  readonly seq: number;
+  /** The last record; null when there is none. */
+  readonly entry: LogEntry | null;
+}
+
 export interface LogIdentity {
   /** Creation time of the stream: another value means another stream. */
   readonly created: string;
@@ -23,20 +31,21 @@ export interface LogIdentity {
 }
 
 export interface PredictionLog {
-  /** The subject's last record as the leader has it, or null. */
-  last(key: LogKey): Promise<LogEntry | null>;
+  /** The subject's end as the leader has it. */
+  last(key: LogKey): Promise<LogTail>;
   /**
    * Appends when the subject's last sequence is `expected` (0: the subject is empty).
    * @returns the record's sequence
    * @throws WriteConflict | WriteRetry | WriteUnknown
    */
   append(key: LogKey, record: LogRecord, expected: number): Promise<number>;
-  /** The subject's last record of kind `frames`, `open`-ing and `closed` records skipped; null when there is none. */
-  lastFrames(key: LogKey): Promise<LogEntry | null>;
   identity(): Promise<LogIdentity>;
   /** Server time of the entry with this sequence, ms; null when it is not there. */
   timeOf(seq: number): Promise<number | null>;
-  /** Every entry from `fromSeq` on in order, then new ones as they come; ends when the signal aborts. */
+  /**
+   * Every record from `fromSeq` on in order, then new ones as they come; ends when the signal aborts. What is no
+   * record is skipped. A `fromSeq` beyond the stream's end waits for it, and for nothing below it.
+   */
   read(fromSeq: number, signal: AbortSignal): AsyncIterable<LogEntry>;
   /** Removes every log of the scenario (DELETE). Repeating it is harmless. */
   purge(scenario: string): Promise<void>;
