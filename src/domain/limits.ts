@@ -20,6 +20,21 @@ export const LIMITS = {
   batchBytes: 256 * KIB,
   /** Detections of a frame after class-wise NMS (L7). */
   detectionsPerFrame: 300,
+  /** An ONNX file: read whole, copied once per session. */
+  modelBytes: 512 * 1024 * KIB,
+  /** Nesting of an ONNX file's messages (subgraphs within subgraphs); real models stay below 20. */
+  modelDepth: 64,
+  /** Fields walked when an ONNX file is read: a second's work; real models have some 100,000. */
+  modelFields: 5_000_000,
+  /** Text of a `<model>.toml`. */
+  modelTomlBytes: 256 * KIB,
+  /** Side of a model's input in pixels: one ring slot is then at most 48 MiB. */
+  modelSide: 4096,
+  modelClasses: 10_000,
+  /** Boxes a model proposes per frame; a 4096² input on grids 8/16/32 has 344,064. */
+  modelAnchors: 400_000,
+  /** Boxes over the record threshold that NMS considers, best first: bounds a frame's post-processing to some 50 ms. */
+  candidatesPerFrame: 30_000,
   /** Abnormal ends of `receive` on one message before it is dead-lettered. */
   poisonDeliveries: 3,
   /** The state transitions kept in a scenario's public history. */
@@ -31,12 +46,45 @@ export const LIMITS = {
   fruitlessAttempts: 5,
   /** Tries to close a log over a writer that does not stop (L4: 20 tries landed within 11 ms against a full-speed writer). */
   closeTries: 20,
+  /** One request to JetStream; after it a write's outcome is unknown. */
+  natsRequestMs: 5_000,
+  /** Messages a reader asks the server for ahead of what it has handed on: 32 MiB of the largest. */
+  natsReadAhead: 128,
+  /** How long a boot waits for a JetStream leader. */
+  provisionMs: 30_000,
+  /** Start of an embedded nats-server (a large store takes its time to recover), and the time it gets to end by itself. */
+  natsReadyMs: 30_000,
+  natsStopMs: 5_000,
+  /** nats.log is rotated at this size, once. */
+  natsLogBytes: 8 * KIB * KIB,
+  /** Facts are kept this long and up to this size, refused commands this long; the oldest go first. */
+  eventAgeMs: 7 * 24 * 3_600_000,
+  eventBytes: 1024 * KIB * KIB,
+  rejectedAgeMs: 24 * 3_600_000,
+  rejectedBytes: 64 * KIB * KIB,
   /** HTTP request body (uploads have their own routes). */
   requestBytes: 1024 * KIB,
   /** Largest page of a listing. */
   pageItems: 1000,
   /** Longest `?wait=` in seconds. */
   waitSeconds: 60,
+  /** Log entries applied to the projection in one transaction, and the predictions in them: about 10 ms of the event loop. */
+  projectionEntries: 256,
+  projectionFrames: 1024,
+  /** How long the projector lets a transaction fill up: what a reader of a live run lags behind. */
+  projectionLingerMs: 20,
+  /** Predictions read at a time for an export or a digest: a few ms of the event loop, at most some 15 MB. */
+  exportFrames: 500,
+  /** Source frames that a filtered query looks at before it lets the event loop turn (100,000 rows took 120 ms). */
+  scanFrames: 8192,
+  /** How long a reader of an ended run waits for the projection to reach the end of its log. */
+  catchUpMs: 5000,
+  /** Digests of ended exports kept in memory. */
+  digests: 256,
+  /** Characters of an `Idempotency-Key`. */
+  idempotencyKey: 255,
+  /** How long open responses may finish after the API was told to close. */
+  apiDrainMs: 5000,
 } as const;
 
 invariant(LIMITS.messageBytes < LIMITS.stateBytes, 'a message must fit into a state that quotes it');
@@ -46,3 +94,8 @@ invariant(
   LIMITS.batchBytes + LIMITS.detectionsPerFrame * 160 < LIMITS.payloadBytes,
   'a batch and the frame that overflows it must fit into one NATS message',
 );
+invariant(
+  (LIMITS.modelSide / 8) ** 2 * (1 + 1 / 4 + 1 / 16) <= LIMITS.modelAnchors,
+  'the largest input must be usable with grids 8/16/32',
+);
+invariant(LIMITS.detectionsPerFrame <= LIMITS.candidatesPerFrame, 'NMS must see at least what it may keep');

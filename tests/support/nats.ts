@@ -1,0 +1,57 @@
+/** A real nats-server for one test file, as the product starts it, with a store of its own that goes with it. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { type EmbeddedNats, startEmbeddedNats } from '../../src/infra/nats/embedded-server.ts';
+import { findNatsServer } from '../../src/infra/nats/nats-binary.ts';
+import { asset } from '../../src/infra/process/assets.ts';
+
+export interface TestNats {
+  readonly url: string;
+  readonly dataDir: string;
+  /** Ends the server with SIGKILL and starts it again on the same port and store. */
+  restart(): Promise<void>;
+  /** Ends the server with SIGKILL; `start` brings it back. */
+  kill(): Promise<void>;
+  start(): Promise<void>;
+  /** Ends the server and removes its store. */
+  stop(): Promise<void>;
+}
+
+export const natsServerBinary = (): string =>
+  findNatsServer(process.env['TROUPE_NATS_SERVER'], process.env['PATH'] ?? '', asset('.troupe', 'bin', 'nats-server'));
+
+export async function startTestNats(): Promise<TestNats> {
+  const dataDir = mkdtempSync(path.join(tmpdir(), 'troupe-nats-'));
+  const start = (port: number | null): Promise<EmbeddedNats> =>
+    startEmbeddedNats({
+      binary: natsServerBinary(),
+      dataDir,
+      port,
+      relaxedSync: true,
+      signal: new AbortController().signal,
+    });
+  let server = await start(null);
+  const { port, url } = server;
+  const kill = async (): Promise<void> => {
+    process.kill(server.pid, 'SIGKILL');
+    await server.exited;
+  };
+  const again = async (): Promise<void> => {
+    server = await start(port);
+  };
+  return {
+    url,
+    dataDir,
+    kill,
+    start: again,
+    restart: async () => {
+      await kill();
+      await again();
+    },
+    stop: async () => {
+      await server.stop();
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
