@@ -54,8 +54,8 @@ export interface ProjectionStore extends PredictionReader {
   apply(identity: LogIdentity, entries: readonly LogEntry[]): void;
   /** Forgets everything (the stream is another one). */
   reset(): void;
-  /** Forgets one scenario (DELETE). */
-  forget(scenario: string): void;
+  /** Forgets a deleted scenario's runs up to `throughRun`, those too whose entries are still to be applied. Repeating it is harmless. */
+  forget(scenario: string, throughRun: number): void;
   close(): void;
 }
 
