@@ -48,6 +48,8 @@ export const LIMITS = {
   closeTries: 20,
   /** One request to JetStream; after it a write's outcome is unknown. */
   natsRequestMs: 5_000,
+  /** How often a silent connection is tried; after the second silence it counts as broken. */
+  natsPingMs: 5_000,
   /** Messages a reader asks the server for ahead of what it has handed on: 32 MiB of the largest. */
   natsReadAhead: 128,
   /** How long a boot waits for a JetStream leader. */
@@ -68,6 +70,17 @@ export const LIMITS = {
   pageItems: 1000,
   /** Longest `?wait=` in seconds. */
   waitSeconds: 60,
+  /** Largest picture decoded, 8K UHD: a 198 kB clip of 8192 × 8192 takes over 700 MB to decode. */
+  picturePixels: 7680 * 4320,
+  /** Lines kept of what a media tool complains of (the rest is counted), and their length. */
+  complaintLines: 20,
+  complaintChars: 500,
+  /** Packets decoded to learn the first frame's time and size; B-frames may come a few packets after it. */
+  probePackets: 16,
+  /** A media tool telling its version. */
+  toolStartMs: 10_000,
+  /** The JSON of a probe: those frames, one stream, the container. */
+  probeBytes: 1024 * KIB,
   /** Log entries applied to the projection in one transaction, and the predictions in them: about 10 ms of the event loop. */
   projectionEntries: 256,
   projectionFrames: 1024,

@@ -1,0 +1,107 @@
+/**
+ * A child process of ffmpeg or ffprobe: how one is started on an untrusted file, and how it surely ends.
+ *
+ * M1 The child reads the one file named and nothing else: no other protocol, no playlist or list format, no shell.
+ * M2 An aborted signal kills the child at once (SIGKILL); disposing kills it and resolves when it is gone.
+ * M3 A child whose owner dies by SIGKILL meets a broken pipe at its next or current write and ends.
+ */
+import { spawn } from 'node:child_process';
+import { Readable } from 'node:stream';
+import { invariant, TroupeError } from '../../domain/errors.ts';
+import { LIMITS } from '../../domain/limits.ts';
+import { Complaints } from './complaints.ts';
+
+/** Demuxers of single media files. Absent on purpose: whatever opens further files (concat, hls, dash, image2 …). */
+const FORMATS = [
+  ...['mov', 'matroska', 'avi', 'mpegts', 'mpeg', 'flv', 'ogg', 'asf', 'mxf', 'nut', 'rm', 'dv', 'ivf', 'gif', 'apng'],
+  ...['h264', 'hevc', 'av1', 'obu', 'vc1', 'm4v', 'mpegvideo', 'mjpeg', 'yuv4mpegpipe'],
+];
+
+/** Input options for the file at an absolute path (M1); `file:` keeps a name with `-` or `:` a name. */
+export function inputArguments(path: string): string[] {
+  return [
+    ...['-protocol_whitelist', 'file', '-format_whitelist', FORMATS.join(',')],
+    ...['-max_pixels', String(LIMITS.picturePixels), '-i', `file:${path}`],
+  ];
+}
+
+export interface MediaExit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export class MediaProcess implements AsyncDisposable {
+  readonly stdout: Readable;
+  /** File descriptor 3 of the child. */
+  readonly side: Readable;
+  readonly complaints: Complaints;
+  /** Resolves when the child is gone and its stderr is read; rejects when it could not be started. */
+  readonly exited: Promise<MediaExit>;
+  readonly #kill: () => void;
+  readonly #signal: AbortSignal;
+
+  constructor(binary: string, args: readonly string[], signal: AbortSignal) {
+    signal.throwIfAborted();
+    const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'], shell: false });
+    const [, stdout, stderr, side] = child.stdio;
+    invariant(
+      stdout instanceof Readable && stderr instanceof Readable && side instanceof Readable,
+      'pipes are readable',
+    );
+    this.stdout = stdout;
+    this.side = side;
+    this.complaints = new Complaints(stderr);
+    const { promise, resolve, reject } = Promise.withResolvers<MediaExit>();
+    this.exited = promise;
+    const stderrClosed = new Promise<void>(closed => stderr.once('close', closed));
+    child.once('error', cause => reject(new TroupeError('decode_failed', `cannot start ${binary}: ${cause.message}`)));
+    child.once('exit', (code, exitSignal) => void stderrClosed.then(() => resolve({ code, signal: exitSignal })));
+    this.exited.catch(() => undefined);
+    this.#signal = signal;
+    this.#kill = () => {
+      child.kill('SIGKILL');
+      for (const stream of [stdout, stderr, side]) stream.destroy();
+    };
+    signal.addEventListener('abort', this.#kill, { once: true });
+  }
+
+  /** M2. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#signal.removeEventListener('abort', this.#kill);
+    this.#kill();
+    await this.exited.catch(() => undefined);
+  }
+}
+
+/**
+ * Everything a child writes on stdout.
+ * @throws TroupeError source_unreadable, saying `subject`, when it fails or writes more than `maxBytes`
+ */
+export async function output(
+  binary: string,
+  args: readonly string[],
+  { subject, maxBytes, signal }: { subject: string; maxBytes: number; signal: AbortSignal },
+): Promise<string> {
+  await using child = new MediaProcess(binary, args, signal);
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > maxBytes) throw new TroupeError('source_unreadable', `${subject}: its description is too long`);
+      chunks.push(chunk);
+    }
+    const exit = await child.exited;
+    if (exit.code === 0) return Buffer.concat(chunks).toString('utf8');
+    throw unreadable(subject, child.complaints.last() || `ffprobe ended with ${exit.signal ?? exit.code}`);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  }
+}
+
+export const unreadable = (subject: string, why: string): TroupeError =>
+  new TroupeError(
+    'source_unreadable',
+    `cannot read ${subject} as video: ${why}. Check that it is a complete video file which \`ffplay\` plays.`,
+  );

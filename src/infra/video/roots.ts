@@ -1,0 +1,70 @@
+/**
+ * Which files may be read.
+ *
+ * S1 A source is a regular file whose real path, every symbolic link resolved, lies below the real path of a root.
+ * S2 Of what lies outside the roots not even the existence is told.
+ */
+import { constants } from 'node:fs';
+import { access, realpath, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { TroupeError } from '../../domain/errors.ts';
+
+/**
+ * @param uri a path, relative to the current folder, or a `file:` URL
+ * @returns the real path
+ * @throws TroupeError source_not_allowed | source_unreadable | not_supported_yet
+ */
+export async function resolveSource(uri: string, roots: readonly string[]): Promise<string> {
+  const wanted = pathOf(uri);
+  const { real, exists } = await realPathOfNearest(wanted);
+  if (!(await isBelow(real, roots))) {
+    throw new TroupeError(
+      'source_not_allowed',
+      `${uri} is outside the folders this node may read (${roots.join(', ')}). Move it there, or start the node with --root ${path.dirname(wanted)}.`,
+    );
+  }
+  if (!exists) throw unusable(uri, 'there is no such file. Check the path; relative ones start at the node’s folder.');
+  if (!(await stat(real)).isFile()) throw unusable(uri, 'it is not a regular file. Name a video file.');
+  try {
+    await access(real, constants.R_OK);
+  } catch (cause) {
+    throw unusable(uri, 'permission denied. Let the user of this node read it.', cause);
+  }
+  return real;
+}
+
+const unusable = (uri: string, why: string, cause?: unknown): TroupeError =>
+  new TroupeError('source_unreadable', `cannot read ${uri}: ${why}`, { cause });
+
+function pathOf(uri: string): string {
+  if (uri === '' || uri.includes('\0')) throw unusable(JSON.stringify(uri), 'this is no file name.');
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(uri) && !uri.startsWith('file://')) {
+    throw new TroupeError('not_supported_yet', `${uri}: only local files are read. Download it below a root first.`);
+  }
+  try {
+    return path.resolve(uri.startsWith('file://') ? fileURLToPath(uri) : uri);
+  } catch (cause) {
+    throw unusable(uri, 'this is no local file URL. Write file:///path/to/video.', cause);
+  }
+}
+
+/** S2: a missing file is judged by the real path of the nearest folder that exists. */
+async function realPathOfNearest(wanted: string): Promise<{ real: string; exists: boolean }> {
+  for (let at = wanted; ; at = path.dirname(at)) {
+    try {
+      return { real: await realpath(at), exists: at === wanted };
+    } catch (error) {
+      if (at === path.dirname(at)) throw error;
+    }
+  }
+}
+
+async function isBelow(real: string, roots: readonly string[]): Promise<boolean> {
+  for (const root of roots) {
+    const { real: realRoot, exists } = await realPathOfNearest(path.resolve(root));
+    const relative = path.relative(realRoot, real);
+    if (exists && relative !== '..' && !relative.startsWith(`..${path.sep}`) && !path.isAbsolute(relative)) return true;
+  }
+  return false;
+}

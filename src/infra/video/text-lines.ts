@@ -1,0 +1,17 @@
+/** Lines of a child's output, as they come; only as fast as they are asked for. */
+import type { Readable } from 'node:stream';
+import { invariant } from '../../domain/errors.ts';
+
+/** Far longer than any line that is asked of ffmpeg or ffprobe. */
+const LONGEST_LINE = 4096;
+
+export async function* textLines(stream: Readable): AsyncGenerator<string, void> {
+  stream.setEncoding('latin1');
+  let partial = '';
+  for await (const text of stream as AsyncIterable<string>) {
+    const lines = (partial + text).split('\n');
+    partial = lines.pop() ?? '';
+    invariant(partial.length <= LONGEST_LINE, 'a media tool writes lines');
+    yield* lines;
+  }
+}
