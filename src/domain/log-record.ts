@@ -4,6 +4,7 @@
  */
 import Type, { type Static } from 'typebox';
 import { Engine } from './engine.ts';
+import { problemsOf } from './parse.ts';
 import { Prediction } from './prediction.ts';
 import { SourceIdentity } from './source.ts';
 
@@ -89,3 +90,19 @@ export interface LogKey {
   readonly run: number;
   readonly segment: number;
 }
+
+/** One line of JSON: a log can be read with `nats stream view`. */
+export const encodeLogRecord = (record: LogRecord): Uint8Array => Buffer.from(JSON.stringify(record));
+
+/** The record in these bytes; null when they hold none. */
+export function parseLogRecord(bytes: Uint8Array): LogRecord | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(bytes).toString('utf8'));
+  } catch {
+    return null;
+  }
+  return isLogRecord(value) ? value : null;
+}
+
+const isLogRecord = (value: unknown): value is LogRecord => problemsOf(LogRecord, value).length === 0;

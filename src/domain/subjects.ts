@@ -32,6 +32,8 @@ export const SUBJECTS = {
   transformSource: 'troupe.*.*.*.*',
   transformTarget: (partitions: number) =>
     `troupe.mbx.{{partition(${partitions},2,3)}}.{{wildcard(2)}}.{{wildcard(3)}}.{{wildcard(1)}}.{{wildcard(4)}}`,
+  mailboxStored: (partition: number, kind: string, id: string, cls: 'cmd' | 'sys', verb: string) =>
+    `troupe.mbx.${partition}.${kind}.${id}.${cls}.${verb}`,
   mailboxPartition: (partition: number) => `troupe.mbx.${partition}.>`,
   mailboxActor: (partition: number, kind: string, id: string) => `troupe.mbx.${partition}.${kind}.${id}.>`,
 
@@ -52,6 +54,35 @@ export const SUBJECTS = {
   api: (id: string, verb: string) => `troupe.api.scenario.${id}.${verb}`,
   apiAll: 'troupe.api.scenario.*.*',
 } as const;
+
+/** The stream that stores a journal subject or filter. */
+export const journalStream = (subject: string): string =>
+  subject.startsWith('troupe.rejected.') ? STREAMS.rejected : STREAMS.event;
+
+/** Key in the state bucket of the number of partitions, fixed when a cluster is created. */
+export const PARTITIONS_KEY = 'meta.partitions';
+
+/** A KV bucket's stream, and its subjects there (NATS ADR-8). */
+export const kvStream = (bucket: string): string => `KV_${bucket}`;
+export const kvSubject = (bucket: string, key: string): string => `$KV.${bucket}.${key}`;
+export const kvKey = (bucket: string, subject: string): string => subject.slice(kvSubject(bucket, '').length);
+
+/** What a stored mailbox subject says (`transformTarget`). */
+export function mailboxTokens(subject: string): {
+  to: { kind: string; id: string };
+  class: 'cmd' | 'sys';
+  verb: string;
+} {
+  const [, , , kind = '', id = '', cls, verb = ''] = subject.split('.');
+  return { to: { kind, id }, class: cls === 'sys' ? 'sys' : 'cmd', verb };
+}
+
+/** The log that a subject names; null when it names none. */
+export function logKey(subject: string): LogKey | null {
+  const [, scenario, run, segment] = /^troupe\.prediction\.([^.]+)\.(\d{1,9})\.(\d{1,9})$/.exec(subject) ?? [];
+  if (scenario === undefined) return null;
+  return { scenario, run: Number(run), segment: Number(segment) };
+}
 
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;

@@ -1,0 +1,216 @@
+/**
+ * What the adapters of src/infra/nats find on a NATS server, in this process: several clients share one `MemoryServer`, each
+ * asks it for ports of its own. For the simulation, and proven alike by the contract tests.
+ *
+ * ME1 Deterministic: time comes from the clock given, everything else happens in the call or in promise callbacks.
+ * ME2 What one client stores, no client can change: bodies are copied on the way in.
+ */
+import { type Bus, type BusMessage, NoResponder } from '../../actors/ports/bus.ts';
+import type { Clock } from '../../actors/ports/clock.ts';
+import type { Journal, JournalEntry } from '../../actors/ports/journal.ts';
+import type { ActorAddress, Mailbox, MailboxMessage } from '../../actors/ports/mailbox.ts';
+import type { LogEntry, PredictionLog } from '../../actors/ports/prediction-log.ts';
+import type { StateChange, StateStore } from '../../actors/ports/state-store.ts';
+import { LIMITS } from '../../domain/limits.ts';
+import { encodeLogRecord, parseLogRecord } from '../../domain/log-record.ts';
+import {
+  journalStream,
+  kvKey,
+  kvStream,
+  kvSubject,
+  logKey,
+  mailboxTokens,
+  partitionOf,
+  STREAMS,
+  SUBJECTS,
+} from '../../domain/subjects.ts';
+import { MemoryBroker } from './memory-broker.ts';
+import { MemoryStream, type StoredMessage, type StreamLimits } from './memory-stream.ts';
+
+export interface MemoryServerOptions {
+  readonly clock: Clock;
+  readonly partitions: number;
+}
+
+const UNBOUNDED: StreamLimits = { perSubject: Number.POSITIVE_INFINITY, discard: 'old' };
+const DELETED = { 'KV-Operation': 'DEL' } as const;
+const EMPTY = new Uint8Array();
+
+export class MemoryServer {
+  readonly #clock: Clock;
+  readonly #partitions: number;
+  readonly #streams = new Map<string, MemoryStream>();
+  readonly #broker = new MemoryBroker();
+
+  constructor({ clock, partitions }: MemoryServerOptions) {
+    this.#clock = clock;
+    this.#partitions = partitions;
+  }
+
+  /** What a stranger's bare publish does: stored where the subject belongs, and handed to core subscribers. */
+  publish(subject: string, body: Uint8Array, headers: Readonly<Record<string, string>> = {}): void {
+    const [, second = '', kind = '', id = '', verb = ''] = subject.split('.');
+    if (second === 'cmd' || second === 'sys') {
+      const stored = SUBJECTS.mailboxStored(partitionOf(kind, id, this.#partitions), kind, id, second, verb);
+      this.#mailboxStream().append(stored, body, headers);
+    } else if (second === 'prediction') this.#stream(STREAMS.log).append(subject, body, headers);
+    else if (second === 'event' || second === 'rejected')
+      this.#stream(journalStream(subject)).append(subject, body, headers);
+    this.#broker.publish({ subject, body: body.slice(), headers, reply: null });
+  }
+
+  mailbox(): Mailbox {
+    const partitions = this.#partitions;
+    const stream = this.#mailboxStream();
+    const partition = ({ kind, id }: ActorAddress): number => partitionOf(kind, id, partitions);
+    return {
+      partitions,
+      partitionOf: partition,
+      async send({ to, class: cls, verb, body, headers }) {
+        return { seq: stream.append(SUBJECTS.mailboxStored(partition(to), to.kind, to.id, cls, verb), body, headers) };
+      },
+      async *read(of, signal): AsyncGenerator<MailboxMessage, void, void> {
+        for await (const message of stream.read(SUBJECTS.mailboxPartition(of), 1, signal)) {
+          const { seq, at, headers, body } = message;
+          yield { seq, at, partition: of, ...mailboxTokens(message.subject), headers, body };
+        }
+      },
+      async purge(address, throughSeq) {
+        stream.purge(SUBJECTS.mailboxActor(partition(address), address.kind, address.id), throughSeq);
+      },
+    };
+  }
+
+  stateStore(bucket: string): StateStore {
+    const stream = this.#stream(kvStream(bucket), { perSubject: 1, discard: 'old' });
+    return {
+      async get(key) {
+        const message = stream.lastOf(kvSubject(bucket, key));
+        if (message === null || isDeleted(message)) return null;
+        return { key, value: message.body, revision: message.seq };
+      },
+      async put(key, value, expected) {
+        const subject = kvSubject(bucket, key);
+        const last = stream.lastOf(subject);
+        const marker = expected === 0 && last !== null && isDeleted(last) ? last.seq : expected;
+        return stream.append(subject, value, {}, marker);
+      },
+      async delete(key, expected) {
+        stream.append(kvSubject(bucket, key), EMPTY, DELETED, expected);
+      },
+      async *watch(signal): AsyncGenerator<StateChange, void, void> {
+        const currentSeq = stream.lastSeq;
+        let current = stream.firstSeq === 0;
+        if (current) yield { kind: 'current' };
+        for await (const message of stream.read(kvSubject(bucket, '>'), 1, signal)) {
+          const isOld = message.seq <= currentSeq;
+          if (!current && !isOld) {
+            current = true;
+            yield { kind: 'current' };
+          }
+          const key = kvKey(bucket, message.subject);
+          if (!isDeleted(message)) yield { kind: 'entry', entry: { key, value: message.body, revision: message.seq } };
+          else if (!isOld) yield { kind: 'deleted', key, revision: message.seq };
+          if (!current && message.seq === currentSeq) {
+            current = true;
+            yield { kind: 'current' };
+          }
+        }
+      },
+    };
+  }
+
+  predictionLog(): PredictionLog {
+    const stream = this.#stream(STREAMS.log);
+    const entryOf = ({ subject, seq, at, body }: StoredMessage): LogEntry | null => {
+      const key = logKey(subject);
+      const record = parseLogRecord(body);
+      return key === null || record === null ? null : { key, seq, record, at, bytes: body.length };
+    };
+    return {
+      async last(key) {
+        const seq = stream.lastOf(SUBJECTS.log(key))?.seq ?? 0;
+        return {
+          seq,
+          entry:
+            stream
+              .ofSubject(SUBJECTS.log(key))
+              .map(entryOf)
+              .findLast(entry => entry !== null) ?? null,
+        };
+      },
+      append: async (key, record, expected) => stream.append(SUBJECTS.log(key), encodeLogRecord(record), {}, expected),
+      async identity() {
+        return { created: stream.created, firstSeq: stream.firstSeq, lastSeq: stream.lastSeq };
+      },
+      timeOf: async seq => stream.get(seq)?.at ?? null,
+      async *read(fromSeq, signal): AsyncGenerator<LogEntry, void, void> {
+        for await (const message of stream.read(SUBJECTS.logAll, fromSeq, signal)) {
+          const entry = entryOf(message);
+          if (entry !== null) yield entry;
+        }
+      },
+      async purge(scenario) {
+        stream.purge(SUBJECTS.logOfScenario(scenario), stream.lastSeq);
+      },
+    };
+  }
+
+  journal(): Journal {
+    const streamOf = (subject: string): MemoryStream => this.#stream(journalStream(subject));
+    return {
+      async append(subject, body) {
+        streamOf(subject).append(subject, body);
+      },
+      async *read(filter, fromSeq, signal): AsyncGenerator<JournalEntry, void, void> {
+        for await (const { subject, seq, at, body } of streamOf(filter).read(filter, fromSeq, signal))
+          yield { subject, seq, at, body };
+      },
+    };
+  }
+
+  bus(): Bus {
+    const broker = this.#broker;
+    const clock = this.#clock;
+    return {
+      connected: true,
+      publish: (subject, body, headers = {}) => {
+        broker.publish({ subject, body: body.slice(), headers, reply: null });
+      },
+      subscribe: (subject, receive, queue) => broker.subscribe(subject, receive, queue ?? null),
+      async request(subject, body, timeoutMs, headers = {}) {
+        const { promise, resolve, reject } = Promise.withResolvers<BusMessage>();
+        const inbox = broker.inbox();
+        const answers = broker.subscribe(inbox, resolve, null);
+        const timer = clock.timer(timeoutMs, () => reject(new BusTimeout(`no answer on ${subject}`)));
+        try {
+          if (broker.publish({ subject, body: body.slice(), headers, reply: inbox }) === 0)
+            throw new NoResponder(`nobody listens on ${subject}`);
+          return await promise;
+        } finally {
+          timer.cancel();
+          answers.close();
+        }
+      },
+      async flush() {},
+    };
+  }
+
+  #mailboxStream(): MemoryStream {
+    return this.#stream(STREAMS.mailbox, { perSubject: LIMITS.mailboxPerSubject, discard: 'new' });
+  }
+
+  #stream(name: string, limits: StreamLimits = UNBOUNDED): MemoryStream {
+    const known = this.#streams.get(name);
+    if (known !== undefined) return known;
+    const made = new MemoryStream(() => this.#clock.now(), limits);
+    this.#streams.set(name, made);
+    return made;
+  }
+}
+
+class BusTimeout extends Error {
+  override readonly name = 'TimeoutError';
+}
+
+const isDeleted = (message: StoredMessage): boolean => message.headers['KV-Operation'] !== undefined;

@@ -1,0 +1,71 @@
+/**
+ * What JetStream's answers mean. The codes are nats-server's (server/errors.json).
+ */
+import { JetStreamApiCodes, JetStreamApiError } from '@nats-io/jetstream';
+import { errors } from '@nats-io/transport-node';
+import { MailboxFull, WriteConflict, WriteRetry, WriteUnknown } from '../../actors/ports/write-outcome.ts';
+import { TroupeError } from '../../domain/errors.ts';
+import { ConnectionLost, type Nats, NotSent } from './connection.ts';
+
+/** "maximum messages per subject exceeded" and "maximum bytes exceeded" share it. */
+const STORE_FAILED = 10077;
+const MESSAGE_TOO_LARGE = 10054;
+const PER_SUBJECT = /per subject/;
+
+/** Runs one durable write. @throws WriteConflict | WriteRetry | WriteUnknown | MailboxFull | TroupeError too_large | a defect */
+export async function write<T>(nats: Nats, send: () => Promise<T>): Promise<T> {
+  try {
+    return await nats.request(send);
+  } catch (error) {
+    throw writeOutcome(error);
+  }
+}
+
+/** Runs one question to JetStream. @throws TroupeError unavailable (retryable) when nobody can answer now */
+export async function ask<T>(nats: Nats, send: () => Promise<T>): Promise<T> {
+  try {
+    return await nats.request(send);
+  } catch (error) {
+    if (!isUnanswered(error) && !isRefusedForNow(error)) throw error;
+    throw new TroupeError('unavailable', 'JetStream does not answer.', { cause: error, retryable: true });
+  }
+}
+
+function writeOutcome(error: unknown): unknown {
+  if (error instanceof JetStreamApiError) {
+    if (error.code === JetStreamApiCodes.StreamWrongLastSequence)
+      return new WriteConflict(error.message, { cause: error });
+    if (error.code === STORE_FAILED && PER_SUBJECT.test(error.message))
+      return new MailboxFull(error.message, { cause: error });
+    if (error.code === MESSAGE_TOO_LARGE)
+      return new TroupeError('too_large', 'The message is too large.', { cause: error });
+  }
+  if (isRefusedForNow(error)) return new WriteRetry('JetStream cannot store this now', { cause: error });
+  if (isUnanswered(error)) return new WriteUnknown('JetStream did not answer', { cause: error });
+  return error;
+}
+
+/** Definite: not stored. No responders, no leader (503), too many requests (429), disk or memory full (500, 503), 10164. */
+function isRefusedForNow(error: unknown): boolean {
+  if (error instanceof JetStreamApiError)
+    return (
+      error.code === JetStreamApiCodes.StreamWrongLastSequenceUnknown || error.status === 429 || error.status >= 500
+    );
+  return error instanceof NotSent || isNoResponder(error);
+}
+
+function isUnanswered(error: unknown): boolean {
+  return (
+    error instanceof ConnectionLost ||
+    error instanceof errors.TimeoutError ||
+    error instanceof errors.ClosedConnectionError ||
+    error instanceof errors.DrainingConnectionError ||
+    error instanceof errors.RequestError
+  );
+}
+
+/** The client's class for it is not exported. */
+const isNoResponder = (error: unknown): boolean => error instanceof Error && error.name === 'JetStreamNotEnabled';
+
+export const isStreamNotFound = (error: unknown): boolean =>
+  error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound;

@@ -1,0 +1,165 @@
+/**
+ * Makes the cluster's streams and buckets what this version wants them to be. Every node calls it at start, at the same
+ * time as others, again and again.
+ *
+ * PR1 Repeating it changes nothing; two at once end in the same.
+ * PR2 It never deletes anything, and never lets go of a stored message that the running version could still need.
+ * PR3 The number of partitions is what the first node wrote, for ever: messages lie where it says.
+ * PR4 It waits for JetStream to have a leader.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { DiscardPolicy, JetStreamApiError, type StreamConfig } from '@nats-io/jetstream';
+import { Kvm } from '@nats-io/kv';
+import { nanos } from '@nats-io/transport-node';
+import { WriteConflict } from '../../actors/ports/write-outcome.ts';
+import { TroupeError } from '../../domain/errors.ts';
+import { LIMITS } from '../../domain/limits.ts';
+import { BUCKETS, kvStream, PARTITIONS_KEY, STREAMS, SUBJECTS } from '../../domain/subjects.ts';
+import type { Nats } from './connection.ts';
+import { MINIMUM_CLUSTER_VERSION, MINIMUM_VERSION, refuseOlderThan } from './nats-binary.ts';
+import { isStreamNotFound } from './outcome.ts';
+import { natsStateStore } from './state-store.ts';
+
+export interface ProvisionOptions {
+  /** Copies of every stream and bucket: 1, 3 or 5. An existing one never gets fewer (PR2). */
+  readonly replicas: number;
+  /** For a new cluster; an existing one keeps its own (PR3). */
+  readonly partitions: number;
+  /** Bound of the prediction log; at it, appends are refused until scenarios are deleted (L6). null: as it is, at first the disk. */
+  readonly logBytes: number | null;
+  readonly signal: AbortSignal;
+}
+
+type Wanted = Partial<StreamConfig> & { readonly name: string; readonly num_replicas: number };
+
+const RETRY_MS = 200;
+/** "stream name already in use with a different configuration": another node of another version was quicker. */
+const NAME_IN_USE = 10058;
+
+/**
+ * @returns the number of partitions of this cluster
+ * @throws TroupeError unavailable: a server too old, or no JetStream within 30 s
+ */
+export async function provision(nats: Nats, options: ProvisionOptions): Promise<{ readonly partitions: number }> {
+  checkServer(nats);
+  const giveUp = AbortSignal.any([options.signal, AbortSignal.timeout(LIMITS.provisionMs)]);
+  for (;;) {
+    try {
+      return await provisionOnce(nats, options);
+    } catch (error) {
+      if (options.signal.aborted) throw options.signal.reason;
+      if (nats.closed || !mayPass(error)) throw error;
+      // PR4
+      if (giveUp.aborted) throw noJetStream(nats, error);
+      await delay(RETRY_MS, undefined, { signal: giveUp }).catch(() => giveUp.aborted);
+    }
+  }
+}
+
+async function provisionOnce(nats: Nats, options: ProvisionOptions): Promise<{ readonly partitions: number }> {
+  const kvm = new Kvm(nats.js);
+  for (const bucket of Object.values(BUCKETS)) {
+    await kvm.create(bucket, { history: 1, replicas: options.replicas, allow_direct: false });
+    await ensure(nats, { name: kvStream(bucket), num_replicas: options.replicas, allow_direct: false });
+  }
+  const partitions = await agreedPartitions(nats, options.partitions);
+  for (const stream of streams(options, partitions)) await ensure(nats, stream);
+  return { partitions };
+}
+
+const streams = ({ replicas, logBytes }: ProvisionOptions, partitions: number): Wanted[] => [
+  {
+    name: STREAMS.mailbox,
+    subjects: [...SUBJECTS.mailboxIn],
+    subject_transform: { src: SUBJECTS.transformSource, dest: SUBJECTS.transformTarget(partitions) },
+    max_msgs_per_subject: LIMITS.mailboxPerSubject,
+    max_msg_size: LIMITS.messageBytes,
+    discard: DiscardPolicy.New,
+    discard_new_per_subject: true,
+    num_replicas: replicas,
+    allow_direct: false,
+  },
+  {
+    name: STREAMS.log,
+    subjects: [SUBJECTS.logAll],
+    // L6: an aged-out log would accept a fresh `open` at frame 0.
+    max_age: 0,
+    ...(logBytes === null ? {} : { max_bytes: logBytes }),
+    discard: DiscardPolicy.New,
+    num_replicas: replicas,
+    allow_direct: false,
+  },
+  journal(STREAMS.event, SUBJECTS.eventAll, LIMITS.eventAgeMs, LIMITS.eventBytes, replicas),
+  journal(STREAMS.rejected, SUBJECTS.rejectedAll, LIMITS.rejectedAgeMs, LIMITS.rejectedBytes, replicas),
+];
+
+const journal = (name: string, subject: string, ageMs: number, bytes: number, replicas: number): Wanted => ({
+  name,
+  subjects: [subject],
+  max_age: nanos(ageMs),
+  max_bytes: bytes,
+  discard: DiscardPolicy.Old,
+  num_replicas: replicas,
+  allow_direct: false,
+});
+
+/** PR1: creates the stream, or updates what differs; what we don't name stays as it is. */
+async function ensure(nats: Nats, wanted: Wanted): Promise<void> {
+  const existing = await nats.jsm.streams.info(wanted.name).catch((error: unknown) => {
+    if (isStreamNotFound(error)) return null;
+    throw error;
+  });
+  if (existing === null) {
+    await nats.jsm.streams.add(wanted);
+    return;
+  }
+  const next = { ...wanted, num_replicas: Math.max(wanted.num_replicas, existing.config.num_replicas) };
+  if (differs(next, existing.config)) await nats.jsm.streams.update(wanted.name, next);
+}
+
+const differs = (wanted: Wanted, have: StreamConfig): boolean =>
+  Object.entries({ ...have, ...wanted }).some(
+    ([key, value]) => JSON.stringify(value) !== JSON.stringify(have[key as keyof StreamConfig]),
+  );
+
+/** PR3: the stored number; written by whoever is first. */
+async function agreedPartitions(nats: Nats, proposed: number): Promise<number> {
+  const store = natsStateStore(nats, BUCKETS.state);
+  for (;;) {
+    const entry = await store.get(PARTITIONS_KEY);
+    if (entry !== null) return storedPartitions(entry.value);
+    try {
+      await store.put(PARTITIONS_KEY, Buffer.from(`${proposed}`), 0);
+    } catch (error) {
+      if (!(error instanceof WriteConflict)) throw error;
+    }
+  }
+}
+
+function storedPartitions(value: Uint8Array): number {
+  const partitions = Number(Buffer.from(value).toString());
+  if (Number.isInteger(partitions) && partitions > 0) return partitions;
+  throw new TroupeError('unavailable', `The key ${PARTITIONS_KEY} of bucket ${BUCKETS.state} is damaged.`);
+}
+
+function checkServer(nats: Nats): void {
+  const info = nats.connection.info;
+  const version = info?.version ?? 'unknown';
+  refuseOlderThan(MINIMUM_VERSION, version, 'The server at this address');
+  if (info?.cluster !== undefined) refuseOlderThan(MINIMUM_CLUSTER_VERSION, version, 'This cluster');
+}
+
+/** Answers of a cluster that is just starting, and of a race with another node that does the same. */
+function mayPass(error: unknown): boolean {
+  if (error instanceof TroupeError) return error.retryable;
+  if (error instanceof JetStreamApiError) return error.status >= 500 || error.code === NAME_IN_USE;
+  return true;
+}
+
+function noJetStream(nats: Nats, cause: unknown): TroupeError {
+  const why =
+    nats.connection.info?.jetstream === true
+      ? 'JetStream has no leader: are enough servers of the cluster up?'
+      : 'the server runs without JetStream: start it with -js or a jetstream block.';
+  return new TroupeError('unavailable', `NATS cannot store anything: ${why}`, { cause, retryable: true });
+}

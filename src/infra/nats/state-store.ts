@@ -1,0 +1,95 @@
+/**
+ * The StateStore port on a KV bucket, in the bucket's own layout: `nats kv` reads and writes it too.
+ *
+ * SS1 Reads are the leader's (`allow_direct` is off, the stream API answers).
+ * SS2 A bucket keeps one message per key, so its stream from the first message on is every current entry, oldest first,
+ *     and then every change: a watch is one read of it, and resumes by sequence like any other.
+ */
+
+import type { MsgHdrs } from '@nats-io/transport-node';
+import { headers } from '@nats-io/transport-node';
+import type { StateChange, StateEntry, StateStore } from '../../actors/ports/state-store.ts';
+import { WriteConflict, WriteRetry } from '../../actors/ports/write-outcome.ts';
+import { kvKey, kvStream, kvSubject } from '../../domain/subjects.ts';
+import type { Nats } from './connection.ts';
+import { readOrdered } from './ordered-read.ts';
+import { ask, write } from './outcome.ts';
+
+const OPERATION = 'KV-Operation';
+const EMPTY = new Uint8Array();
+
+export function natsStateStore(nats: Nats, bucket: string): StateStore {
+  const stream = kvStream(bucket);
+
+  /** The key's last message: an entry, or the marker of its deletion. */
+  const last = (key: string) =>
+    ask(nats, () => nats.jsm.streams.getMessage(stream, { last_by_subj: kvSubject(bucket, key) }));
+
+  const store = async (key: string, value: Uint8Array, expected: number, header?: MsgHdrs): Promise<number> => {
+    const ack = await write(nats, () =>
+      nats.js.publish(kvSubject(bucket, key), value, {
+        expect: { streamName: stream, lastSubjectSequence: expected },
+        ...(header === undefined ? {} : { headers: header }),
+      }),
+    );
+    return ack.seq;
+  };
+
+  return {
+    async get(key) {
+      const message = await last(key);
+      if (message === null || isMarker(message.header)) return null;
+      return { key, value: message.data, revision: message.seq };
+    },
+
+    async put(key, value, expected) {
+      try {
+        return await store(key, value, expected);
+      } catch (error) {
+        if (expected !== 0 || !(error instanceof WriteConflict)) throw error;
+        const revision = await markerOf(key, error);
+        return await store(key, value, revision);
+      }
+    },
+
+    async delete(key, expected) {
+      const header = headers();
+      header.set(OPERATION, 'DEL');
+      await store(key, EMPTY, expected, header);
+    },
+
+    async *watch(signal): AsyncGenerator<StateChange, void, void> {
+      const { state } = await ask(nats, () => nats.jsm.streams.info(stream));
+      let current = state.messages === 0;
+      if (current) yield { kind: 'current' };
+      for await (const message of readOrdered(nats, { stream, filter: kvSubject(bucket, '>'), fromSeq: 1 }, signal)) {
+        const key = kvKey(bucket, message.subject);
+        const isOld = message.seq <= state.last_seq;
+        if (!current && !isOld) {
+          current = true;
+          yield { kind: 'current' };
+        }
+        if (!isMarker(message.headers)) yield { kind: 'entry', entry: entryOf(key, message.data, message.seq) };
+        else if (!isOld) yield { kind: 'deleted', key, revision: message.seq };
+        if (!current && (message.seq === state.last_seq || message.info.pending === 0)) {
+          current = true;
+          yield { kind: 'current' };
+        }
+      }
+    },
+  };
+
+  /** The first write was refused for certain, so whatever happens here, the same write may be sent again. */
+  async function markerOf(key: string, refusal: WriteConflict): Promise<number> {
+    const message = await last(key).catch((cause: unknown) => {
+      throw new WriteRetry('whether the key is deleted cannot be told now', { cause });
+    });
+    if (message === null) throw new WriteRetry('the key went away in between');
+    if (!isMarker(message.header)) throw refusal;
+    return message.seq;
+  }
+}
+
+const isMarker = (header: MsgHdrs | undefined): boolean => (header?.get(OPERATION) ?? '') !== '';
+
+const entryOf = (key: string, value: Uint8Array, revision: number): StateEntry => ({ key, value, revision });
