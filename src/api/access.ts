@@ -1,0 +1,62 @@
+/**
+ * Who may ask at all, decided before a route or a body is looked at.
+ *
+ * A1 With a token, everything but `/healthz` wants it; it is compared in constant time.
+ * A2 Bound to loopback, the Host header must name loopback (or the bound host): a foreign name that resolves to 127.0.0.1 is
+ *    how a web page reaches a local server.
+ * A3 A web page of another origin gets nothing. Only opening an address in the browser (a plain GET navigation) may start elsewhere.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { TroupeError } from '../domain/errors.ts';
+
+export interface AccessOptions {
+  /** The host that the server is bound to. */
+  readonly host: string;
+  readonly token: string | null;
+}
+
+/** @returns an `onRequest` hook. Throws TroupeError unauthenticated | forbidden. */
+export function accessCheck(options: AccessOptions): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
+  const expected = options.token === null ? null : digest(options.token);
+  const bound = hostName(options.host);
+  return async (request, reply) => {
+    const { host = '', origin } = request.headers;
+    if (isLoopback(bound) && !isLoopback(hostName(host)) && hostName(host) !== bound) {
+      throw new TroupeError('forbidden', `This node answers to loopback names only, not to Host: ${host}.`);
+    }
+    if (origin !== undefined && hostOf(origin) !== host.toLowerCase()) {
+      throw new TroupeError('forbidden', `A page of ${origin} may not use this API.`);
+    }
+    const site = request.headers['sec-fetch-site'];
+    if ((site === 'cross-site' || site === 'same-site') && !isNavigation(request)) {
+      throw new TroupeError('forbidden', 'A page of another origin may not use this API.');
+    }
+    if (expected === null || request.routeOptions.url === '/healthz') return;
+    const given = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
+    if (given === undefined || !timingSafeEqual(digest(given), expected)) {
+      reply.header('www-authenticate', given === undefined ? 'Bearer' : 'Bearer error="invalid_token"');
+      throw new TroupeError('unauthenticated', 'Send the token of this node: Authorization: Bearer <token>.');
+    }
+  };
+}
+
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+
+const isNavigation = (request: FastifyRequest): boolean =>
+  request.method === 'GET' &&
+  request.headers['sec-fetch-mode'] === 'navigate' &&
+  request.headers['sec-fetch-dest'] === 'document';
+
+/** Without port and brackets, in lower case. */
+const hostName = (host: string): string =>
+  host
+    .toLowerCase()
+    .replace(/^\[(.*)\](:\d+)?$/, '$1')
+    .replace(/^([^:]*):\d+$/, '$1');
+
+const isLoopback = (name: string): boolean =>
+  name === 'localhost' || name.endsWith('.localhost') || name === '::1' || /^127(\.\d{1,3}){3}$/.test(name);
+
+/** `null` and whatever is no URL have no host, so that they equal none. */
+const hostOf = (origin: string): string | null => (URL.canParse(origin) ? new URL(origin).host : null);

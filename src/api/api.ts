@@ -1,0 +1,132 @@
+/**
+ * Builds the HTTP API; listening and closing are its caller's.
+ *
+ * H1 A body is validated as it was sent: nothing is converted, filled in or dropped. Query values that are to be numbers are converted
+ *    when they are plain decimal numbers, and refused otherwise.
+ * H2 Closing ends idle connections and long waits at once, and everything else after a bounded time.
+ */
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import fastify, { type FastifyInstance } from 'fastify';
+import type { TSchema } from 'typebox';
+import type { Clock, Random } from '../actors/ports/clock.ts';
+import type { ClusterReader, ScenarioGateway } from '../actors/ports/gateway.ts';
+import type { PredictionReader } from '../actors/ports/projection.ts';
+import { TroupeError } from '../domain/errors.ts';
+import { LIMITS } from '../domain/limits.ts';
+import { invalidRequest, problemsOf } from '../domain/parse.ts';
+import { accessCheck } from './access.ts';
+import { registerOpenApi } from './openapi.ts';
+import { type DefectReport, ProblemDocument, refuseConnection, sendProblem } from './problem.ts';
+import { clusterRoutes } from './routes/cluster.ts';
+import { healthRoutes } from './routes/health.ts';
+import { notYetRoutes } from './routes/not-yet.ts';
+import { resultRoutes } from './routes/results.ts';
+import { scenarioRoutes } from './routes/scenarios.ts';
+import { COMPONENTS } from './schemas.ts';
+
+export interface ApiDeps {
+  readonly gateway: ScenarioGateway;
+  readonly cluster: ClusterReader;
+  readonly projection: PredictionReader;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly options: {
+    /** The host it will be bound to. */
+    readonly host: string;
+    /** null: none is wanted; only sensible on loopback. */
+    readonly token: string | null;
+    readonly version: string;
+    /** Hears of answers with status 500. Default: one line on stderr. */
+    readonly onDefect?: DefectReport;
+  };
+}
+
+export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
+  const { gateway, cluster, projection, clock, random, options } = deps;
+  const onDefect = options.onDefect ?? ((error, requestId) => console.error(`request ${requestId} failed:`, error));
+  const app = fastify({
+    bodyLimit: LIMITS.requestBytes,
+    return503OnClosing: false,
+    genReqId: raw => givenRequestId(raw.headers['x-request-id']) ?? random.token(16),
+    frameworkErrors: (error, request, reply) => sendProblem(error, request, reply, onDefect),
+    clientErrorHandler: (error, socket) => refuseConnection(error, socket, random.token(16)),
+  }).withTypeProvider<TypeBoxTypeProvider>();
+
+  app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply, onDefect));
+  app.setValidatorCompiler<TSchema>(({ schema, httpPart }) => data => {
+    const value = httpPart === 'body' ? data : withNumbers(schema, data);
+    const errors = problemsOf(schema, value);
+    return errors.length === 0 ? { value } : { error: invalidRequest(`The ${httpPart ?? 'request'}`, errors) };
+  });
+  readJsonOnly(app);
+
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({ 'x-request-id': request.id, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
+  });
+  app.addHook('onRequest', accessCheck(options));
+
+  const allowed = methodsByPath(app);
+  app.setNotFoundHandler(async (request, reply) => {
+    const path = request.url.split('?')[0] ?? '';
+    const methods = allowed(path);
+    if (methods.length === 0) throw new TroupeError('not_found', `There is nothing at ${path}.`);
+    reply.header('allow', methods.join(', '));
+    throw new TroupeError('method_not_allowed', `${path} answers ${methods.join(', ')}, not ${request.method}.`);
+  });
+
+  const closing = new AbortController();
+  app.addHook('preClose', async () => {
+    // H2
+    closing.abort();
+    clock.timer(LIMITS.apiDrainMs, () => app.server.closeAllConnections());
+  });
+
+  for (const schema of [ProblemDocument, ...COMPONENTS]) app.addSchema(schema);
+  await registerOpenApi(app, options.version, options.token !== null);
+  await app.register(healthRoutes(cluster));
+  await app.register(scenarioRoutes({ gateway, cluster, random, closing: closing.signal }), { prefix: '/api/v1' });
+  await app.register(resultRoutes({ gateway, projection, version: options.version }), { prefix: '/api/v1' });
+  await app.register(clusterRoutes(cluster), { prefix: '/api/v1' });
+  await app.register(notYetRoutes);
+  await app.ready();
+  return app;
+}
+
+/** A caller's own request id is kept when it is harmless in a header and a log. */
+const givenRequestId = (value: string | string[] | undefined): string | null =>
+  typeof value === 'string' && /^[A-Za-z0-9_.-]{1,64}$/.test(value) ? value : null;
+
+/** H1 */
+function withNumbers(schema: TSchema, data: unknown): unknown {
+  if (typeof data !== 'object' || data === null || !('properties' in schema)) return data;
+  const properties = schema.properties as Readonly<Record<string, { readonly type?: unknown }>>;
+  return Object.fromEntries(
+    Object.entries(data).map(([name, value]) => {
+      const type = properties[name]?.type;
+      const numeric = (type === 'integer' || type === 'number') && /^-?\d{1,15}(\.\d+)?$/.test(String(value));
+      return [name, numeric ? Number(value) : value];
+    }),
+  );
+}
+
+/** JSON is the only body there is; an empty one is none, whatever its content type says. */
+function readJsonOnly(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null, undefined);
+    else parse(request, String(body), done);
+  });
+}
+
+/** Which methods each path answers, to tell a wrong method (405) from a wrong path (404). */
+function methodsByPath(app: FastifyInstance): (path: string) => string[] {
+  const routes: { readonly pattern: RegExp; readonly methods: readonly string[] }[] = [];
+  app.addHook('onRoute', ({ url, method }) => {
+    routes.push({
+      pattern: new RegExp(`^${url.replace(/:\w+/g, '[^/]+').replace('*', '.*')}$`),
+      methods: [method].flat(),
+    });
+  });
+  return path => [...new Set(routes.filter(r => r.pattern.test(path)).flatMap(r => r.methods))].sort();
+}

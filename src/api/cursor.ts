@@ -1,0 +1,32 @@
+/** Opaque page cursors: what a client gets as `nextCursor` and may only hand back. */
+import { invalidRequest } from '../domain/parse.ts';
+
+export const encodeCursor = (...parts: readonly (string | number)[]): string =>
+  Buffer.from(JSON.stringify(parts)).toString('base64url');
+
+/** @throws TroupeError invalid_request when it is none that `encodeCursor` made of parts of these types */
+function decode(cursor: string, types: readonly string[]): unknown[] {
+  try {
+    const parts: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString());
+    const fits = Array.isArray(parts) && parts.length === types.length && parts.every((p, i) => typeof p === types[i]);
+    if (fits) return parts;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+  }
+  throw badCursor();
+}
+
+export const badCursor = () =>
+  invalidRequest('The query', [{ path: 'cursor', message: 'must be a nextCursor of this listing' }]);
+
+/** Of scenarios: the last id of the page before. */
+export const decodeIdCursor = (cursor: string): string => String(decode(cursor, ['string'])[0]);
+
+/** Of predictions: the run and the next frame. */
+export function decodeFrameCursor(cursor: string): { readonly run: number; readonly frame: number } {
+  const [run, frame] = decode(cursor, ['number', 'number']).map(Number);
+  if (run === undefined || frame === undefined || !Number.isSafeInteger(run) || !Number.isSafeInteger(frame)) {
+    throw badCursor();
+  }
+  return { run, frame };
+}

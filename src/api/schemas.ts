@@ -1,0 +1,81 @@
+/** What the documents of this API consist of, by name, and the parameters that several routes share. */
+import Type, { type Static } from 'typebox';
+import { Engine } from '../domain/engine.ts';
+import { Id } from '../domain/ids.ts';
+import { ModelInfo } from '../domain/model.ts';
+import { NodeView } from '../domain/node.ts';
+import { Prediction } from '../domain/prediction.ts';
+import { ScenarioSpec, ScenarioView } from '../domain/scenario.ts';
+import { SourceInfo } from '../domain/source.ts';
+import { TreeNode } from '../domain/tree.ts';
+
+const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+
+/** A response schema that names a component instead of repeating it. */
+const component = <T>(name: string) => Type.Unsafe<T>({ $ref: `${name}#` });
+
+export const Scenario = component<ScenarioView>('Scenario');
+export const Tree = component<TreeNode>('TreeNode');
+
+export const ScenarioPage = Type.Object({
+  items: Type.Array(Scenario),
+  nextCursor: Type.Optional(Type.String()),
+});
+export type ScenarioPage = Static<typeof ScenarioPage>;
+
+export const PredictionPage = Type.Object({
+  complete: Type.Boolean({ description: 'false: the run still goes on or was stopped; what is here has no gap' }),
+  items: Type.Array(component<Prediction>('Prediction')),
+  nextCursor: Type.Optional(Type.String()),
+});
+export type PredictionPage = Static<typeof PredictionPage>;
+
+export const Manifest = Type.Object(
+  {
+    scenario: Id,
+    run: Type.Integer(),
+    complete: Type.Boolean(),
+    spec: ScenarioSpec,
+    source: nullable(SourceInfo),
+    model: ScenarioView.properties.model,
+    engine: nullable(Engine),
+    frames: Type.Integer({ description: 'predictions: lines of the JSONL export' }),
+    segments: Type.Array(
+      Type.Object({
+        segment: Type.Integer(),
+        frames: Type.Integer(),
+        lastFrame: nullable(Type.Integer()),
+        engine: nullable(Engine),
+        warnings: Type.Array(Type.String()),
+      }),
+    ),
+    sha256: Type.String({ description: 'of the JSONL export, hex' }),
+    troupe: Type.String({ description: 'version' }),
+  },
+  { description: 'what an export is the result of, and the digest it can be checked by' },
+);
+export type Manifest = Static<typeof Manifest>;
+
+export const NodeList = Type.Object({ items: Type.Array(component<NodeView>('Node')) });
+export type NodeList = Static<typeof NodeList>;
+
+export const ModelList = Type.Object({ items: Type.Array(component<ModelInfo>('Model')) });
+export type ModelList = Static<typeof ModelList>;
+
+export const COMPONENTS: readonly object[] = [
+  { ...ScenarioView, $id: 'Scenario' },
+  { ...Prediction, $id: 'Prediction' },
+  { ...NodeView, $id: 'Node' },
+  { ...ModelInfo, $id: 'Model' },
+  {
+    ...TreeNode.$defs.TreeNode,
+    properties: { ...TreeNode.$defs.TreeNode.properties, children: Type.Array(Type.Ref('TreeNode#')) },
+    $id: 'TreeNode',
+  },
+];
+
+export const IdParams = Type.Object({ id: Type.String({ ...Id, examples: ['demo'] }) });
+
+export const RunQuery = {
+  run: Type.Optional(Type.Integer({ minimum: 1, description: 'the latest when absent' })),
+};
