@@ -20,6 +20,7 @@ export const HEADERS = {
   /** Message id; becomes the causation id of what it causes. */
   id: 'Troupe-Id',
   causation: 'Troupe-Causation-Id',
+  idempotencyKey: 'Troupe-Idempotency-Key',
   requestId: 'Troupe-Request-Id',
   traceparent: 'traceparent',
 } as const;
@@ -52,6 +53,8 @@ export const SUBJECTS = {
   control: (node: string, verb: string) => `troupe.ctl.${node}.${verb}`,
   /** Answered requests (`nats req`). */
   api: (id: string, verb: string) => `troupe.api.scenario.${id}.${verb}`,
+  /** Where answers to public commands come in: one wildcard per waiting process. */
+  inbox: (process: string, token: string) => `troupe.inbox.${process}.${token}`,
   apiAll: 'troupe.api.scenario.*.*',
 } as const;
 

@@ -11,6 +11,8 @@ export interface ProcessHandle {
   readonly exited: Promise<ProcessExit>;
   /** JSON values, in order, as the process sent them. */
   onMessage(receive: (message: unknown) => void): void;
+  /** Sends a JSON value; nothing when the process is gone. */
+  send(message: unknown): void;
   kill(signal: 'SIGTERM' | 'SIGKILL'): void;
 }
 

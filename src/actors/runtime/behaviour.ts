@@ -31,8 +31,8 @@ export interface Context {
   readonly remnant: Readonly<Record<string, unknown>>;
   /** Sends through the outbox: at least once, in order per receiver, repeats dropped there. */
   tell(to: ActorAddress, verb: string, body: unknown): void;
-  /** Answers the public command at hand, after the commit; nothing when nobody waits. */
-  reply(body: unknown): void;
+  /** Answers the public command at hand (or an earlier one's inbox), after the commit; nothing when nobody waits. */
+  reply(body: unknown, inbox?: string): void;
   /** Refuses the message: answered, stored under `troupe.rejected`, and counted as processed. */
   refuse(problem: Problem): void;
   /** Publishes a fact: `troupe.event.<kind>.<id>.<type>`. */
@@ -63,6 +63,19 @@ export interface Verb {
   readonly body: TSchema;
 }
 
+/** One row of a durable supervisor's child table. */
+export interface ChildRow {
+  readonly id: string;
+  readonly kind: string;
+  readonly state: string;
+  readonly node: string | null;
+  readonly pid: number | null;
+  readonly restarts: number;
+  readonly attempt?: number;
+  /** The child's own address, when it is a durable actor of the same partition. */
+  readonly actor?: ActorAddress;
+}
+
 export interface Behaviour<State> {
   readonly kind: string;
   /** Version of the state's shape. */
@@ -77,6 +90,8 @@ export interface Behaviour<State> {
   /** What is owed to the world in this state (B3). */
   errands?(state: State): readonly Errand[];
   monitors?(state: State): readonly Monitor[];
+  /** The child table, for `/tree`. */
+  inspect?(state: State): readonly ChildRow[];
   /** Brings a state of an older version to this one. */
   upgrade?(state: unknown, version: number): State;
   /** What outlives a deletion, in the tombstone: handed to the next `receive` that finds no state. */

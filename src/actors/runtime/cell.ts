@@ -15,7 +15,7 @@ import type { Journal } from '../ports/journal.ts';
 import type { ActorAddress, Mailbox } from '../ports/mailbox.ts';
 import type { StateEntry, StateStore } from '../ports/state-store.ts';
 import { MailboxFull, WriteConflict, WriteRetry, WriteUnknown } from '../ports/write-outcome.ts';
-import type { Behaviour, Errand, Monitor } from './behaviour.ts';
+import type { Behaviour, ChildRow, Errand, Monitor } from './behaviour.ts';
 import {
   type Committed,
   type Delivery,
@@ -35,8 +35,8 @@ export interface CellPorts {
   readonly store: StateStore;
   readonly mailbox: Mailbox;
   readonly journal: Journal;
-  /** Best-effort answer to a waiting caller. */
-  answer(inbox: string, body: unknown): void;
+  /** Best-effort answer to a waiting caller, with the revision of the commit it follows (0: none). */
+  answer(inbox: string, body: unknown, revision: number): void;
   /** The world outside, told what this actor now owes and watches (B3). */
   settle(self: ActorAddress, errands: readonly Errand[], monitors: readonly Monitor[]): void;
   /** A defect in an actor: logged, never swallowed. */
@@ -107,6 +107,12 @@ export class Cell<State = unknown> {
     return liveState(this.#behaviour, this.#record);
   }
 
+  /** The actor's child table, for `/tree`. */
+  inspect(): readonly ChildRow[] {
+    const { state } = this;
+    return state === null ? [] : (this.#behaviour.inspect?.(state) ?? []);
+  }
+
   get idle(): boolean {
     return !this.#draining && !this.#sending;
   }
@@ -126,7 +132,7 @@ export class Cell<State = unknown> {
       const judged = this.#judge(delivery);
       if (delivery.class === 'signal' && changesNothing(this.#record, judged.next)) return;
       if (await this.#commit(judged.next)) {
-        for (const { inbox, body } of judged.answers) this.#ports.answer(inbox, body);
+        for (const { inbox, body } of judged.answers) this.#ports.answer(inbox, body, this.#revision);
         if (judged.done) return;
       }
     }

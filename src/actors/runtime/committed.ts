@@ -7,9 +7,9 @@
  * C4 A message whose `receive` ended abnormally three times is dead-lettered in the commit that moves the cursor past it.
  */
 import Type, { type Static } from 'typebox';
-import { Value } from 'typebox/value';
 import { type Problem, TroupeError, toProblem } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
+import { problemsOf } from '../../domain/parse.ts';
 import { HEADERS, SUBJECTS } from '../../domain/subjects.ts';
 import type { Random } from '../ports/clock.ts';
 import type { ActorAddress } from '../ports/mailbox.ts';
@@ -134,8 +134,8 @@ export function step<State>(input: StepInput<State>): Step {
     random: input.random,
     remnant: record.remnant ?? {},
     tell: outgoing.tell,
-    reply: body => {
-      if (inbox !== undefined) answers.push({ inbox, body });
+    reply: (body, to = inbox) => {
+      if (to !== undefined) answers.push({ inbox: to, body });
     },
     refuse: problem => {
       if (inbox !== undefined) answers.push({ inbox, body: { problem } });
@@ -162,12 +162,13 @@ export function step<State>(input: StepInput<State>): Step {
     });
     return { next, answers };
   }
-  const errors = Value.Errors(verb.body, delivery.body);
+  const errors = problemsOf(verb.body, delivery.body);
   if (errors.length > 0) {
+    const named = errors.map(({ path, message }) => `${path} ${message}`.trim()).join('; ');
     context.refuse({
       code: 'invalid_request',
-      message: `the body of '${delivery.verb}' is not valid`,
-      errors: errors.slice(0, 20).map(e => ({ path: e.instancePath, message: e.message })),
+      message: `The body of '${delivery.verb}' is not valid: ${named}.`,
+      errors,
     });
     return { next, answers };
   }

@@ -10,6 +10,7 @@
 import { isId } from '../../domain/ids.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { HEADERS, SUBJECTS } from '../../domain/subjects.ts';
+import type { TreeNode } from '../../domain/tree.ts';
 import type { ActorAddress, MailboxMessage } from '../ports/mailbox.ts';
 import type { StateEntry } from '../ports/state-store.ts';
 import type { Behaviour } from './behaviour.ts';
@@ -75,6 +76,17 @@ export class PartitionHost {
     }
   }
 
+  /** From an actor's child table downwards. Rows that are durable actors themselves lead on to theirs. */
+  tree(of: ActorAddress): readonly TreeNode[] {
+    const rows = this.#cells.get(`${of.kind}.${of.id}`)?.inspect() ?? [];
+    return rows.map(({ actor, attempt, ...row }) => ({
+      ...row,
+      type: actor === undefined ? 'worker' : 'supervisor',
+      ...(attempt === undefined ? {} : { attempt }),
+      children: actor === undefined ? [] : [...this.tree(actor)],
+    }));
+  }
+
   get idle(): boolean {
     for (const cell of this.#cells.values()) if (!cell.idle) return false;
     return true;
@@ -118,7 +130,7 @@ export class PartitionHost {
     const problem = { code: 'invalid_request', message: `there is no actor kind '${kind}', or '${id}' is no id` };
     try {
       const inbox = message.headers[HEADERS.reply];
-      if (inbox !== undefined) this.#ports.answer(inbox, { problem });
+      if (inbox !== undefined) this.#ports.answer(inbox, { problem }, 0);
       const fact = {
         v: 1,
         id: `mailbox.${message.seq}`,

@@ -1,0 +1,64 @@
+/**
+ * The live nodes by their heartbeats. A node is gone after `silenceMs` of this process' own monotonic time; a watcher
+ * that was cut off keeps what it knew until it has listened again for that long.
+ */
+import { NodeView } from '../../domain/node.ts';
+import { problemsOf } from '../../domain/parse.ts';
+import { SUBJECTS } from '../../domain/subjects.ts';
+import type { Bus, Subscription } from '../ports/bus.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { NodeDirectory } from '../ports/node-directory.ts';
+
+export class HeartbeatDirectory implements NodeDirectory {
+  readonly #clock: Clock;
+  readonly #bus: Bus;
+  readonly #silenceMs: number;
+  readonly #seen = new Map<string, { view: NodeView; at: number }>();
+  readonly #listeners: (() => void)[] = [];
+  readonly #subscription: Subscription;
+  #connectedAt: number;
+
+  constructor(ports: { readonly clock: Clock; readonly bus: Bus }, silenceMs: number) {
+    this.#clock = ports.clock;
+    this.#bus = ports.bus;
+    this.#silenceMs = silenceMs;
+    this.#connectedAt = ports.clock.monotonic();
+    this.#subscription = ports.bus.subscribe(SUBJECTS.heartbeats('node'), message => this.#hear(message.body));
+  }
+
+  alive(): readonly NodeView[] {
+    const now = this.#clock.monotonic();
+    if (!this.#bus.connected) this.#connectedAt = now;
+    const listening = now - this.#connectedAt > this.#silenceMs;
+    for (const [id, { at }] of this.#seen) if (listening && now - at > this.#silenceMs) this.#seen.delete(id);
+    return [...this.#seen.values()].map(({ view }) => view);
+  }
+
+  onCapacity(changed: () => void): void {
+    this.#listeners.push(changed);
+  }
+
+  close(): void {
+    this.#subscription.close();
+  }
+
+  #hear(bytes: Uint8Array): void {
+    const view = readView(bytes);
+    if (view === null) return;
+    const before = this.#seen.get(view.id)?.view;
+    this.#seen.set(view.id, { view, at: this.#clock.monotonic() });
+    const room = (node: NodeView): number => node.slots - node.running;
+    if (before === undefined || before.pid !== view.pid || room(view) > room(before))
+      for (const tell of this.#listeners) tell();
+  }
+}
+
+/** Anybody may publish on a heartbeat subject: what is no node's view is ignored. */
+function readView(bytes: Uint8Array): NodeView | null {
+  try {
+    const view: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'));
+    return problemsOf(NodeView, view).length === 0 ? (view as NodeView) : null;
+  } catch {
+    return null;
+  }
+}

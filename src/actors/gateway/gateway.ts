@@ -1,0 +1,331 @@
+/**
+ * Between the outside and the actors: sends public commands and waits for the answer that follows their commit; makes
+ * views from committed state and the local projection.
+ *
+ * G2 A command that got no answer within `ANSWER_MS` may still be carried out: the caller is told so, and to ask again.
+ * G3 An `inactive` scenario is shown only when the projection has its last record, or has had a second to get it.
+ */
+import Type from 'typebox';
+import { fromProblem, PERMANENT_CODES, type Problem, TroupeError } from '../../domain/errors.ts';
+import type { RunnerBeat } from '../../domain/messages.ts';
+import type { ModelInfo } from '../../domain/model.ts';
+import type { NodeView } from '../../domain/node.ts';
+import { problemsOf } from '../../domain/parse.ts';
+import { countSelected } from '../../domain/sampling.ts';
+import type { Progress, ScenarioState, ScenarioView } from '../../domain/scenario.ts';
+import { attemptKey, isComplete, lastSeqOf, type ScenarioDoc, scenarioView } from '../../domain/scenario-doc.ts';
+import { HEADERS, SUBJECTS } from '../../domain/subjects.ts';
+import type { TreeNode } from '../../domain/tree.ts';
+import { type Bus, NoResponder, type Subscription } from '../ports/bus.ts';
+import type { Clock, Random } from '../ports/clock.ts';
+import type {
+  ClusterReader,
+  CommandAnswer,
+  CommandOptions,
+  RunView,
+  ScenarioGateway,
+  ScenarioVerb,
+} from '../ports/gateway.ts';
+import type { ModelCatalog } from '../ports/inference.ts';
+import type { Mailbox } from '../ports/mailbox.ts';
+import type { NodeDirectory } from '../ports/node-directory.ts';
+import type { PredictionReader } from '../ports/projection.ts';
+import type { StateStore } from '../ports/state-store.ts';
+import { MailboxFull, WriteRetry, WriteUnknown } from '../ports/write-outcome.ts';
+import { decodeRecord } from '../runtime/record-codec.ts';
+import { type ScenarioMirror, visible } from './scenario-mirror.ts';
+
+export interface GatewayPorts {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly mailbox: Mailbox;
+  readonly store: StateStore;
+  readonly mirror: ScenarioMirror;
+  readonly projection: PredictionReader;
+  readonly directory: NodeDirectory;
+  readonly models: ModelCatalog;
+  /** What keeps this node from serving, as sentences. */
+  unready(): readonly string[];
+}
+
+const ANSWER_MS = 5_000;
+const PROBE_MS = 4_000;
+const TREE_MS = 1_000;
+const SETTLE_MS = 1_000;
+
+const RunnerBeatShape = Type.Object({ key: Type.String(), fps: Type.Number() });
+
+interface Answer {
+  readonly revision: number;
+  readonly scenario?: ScenarioDoc | null;
+  readonly changed?: boolean;
+  readonly problem?: Problem;
+}
+
+export class Gateway implements ScenarioGateway, ClusterReader {
+  readonly #ports: GatewayPorts;
+  readonly #process: string;
+  readonly #waiting = new Map<string, (answer: Answer) => void>();
+  /** Frames per second of running attempts, by attempt key. Entries leave with the next beat sweep. */
+  readonly #rates = new Map<string, { readonly fps: number; readonly at: number }>();
+  readonly #subscriptions: readonly Subscription[];
+
+  constructor(ports: GatewayPorts) {
+    this.#ports = ports;
+    this.#process = ports.random.token(12);
+    this.#subscriptions = [
+      ports.bus.subscribe(SUBJECTS.inbox(this.#process, '*'), message => {
+        const token = message.subject.slice(message.subject.lastIndexOf('.') + 1);
+        this.#waiting.get(token)?.(JSON.parse(Buffer.from(message.body).toString('utf8')) as Answer);
+      }),
+      ports.bus.subscribe(SUBJECTS.heartbeats('runner'), message => this.#hear(message.body)),
+    ];
+  }
+
+  close(): void {
+    for (const subscription of this.#subscriptions) subscription.close();
+  }
+
+  /** G2 */
+  async command(id: string, verb: ScenarioVerb, body: unknown, options: CommandOptions): Promise<CommandAnswer> {
+    const { bus, clock, random, mailbox } = this.#ports;
+    const token = random.token(22);
+    const answered = new Promise<Answer | null>(resolve => {
+      const timer = clock.timer(ANSWER_MS, () => resolve(null));
+      this.#waiting.set(token, answer => {
+        timer.cancel();
+        resolve(answer);
+      });
+    });
+    try {
+      await bus.flush(); // the inbox is known to the server before an answer can come
+      await mailbox.send({
+        to: { kind: 'scenario', id },
+        class: 'cmd',
+        verb,
+        headers: {
+          [HEADERS.reply]: SUBJECTS.inbox(this.#process, token),
+          [HEADERS.requestId]: options.requestId,
+          [HEADERS.id]: `request.${options.requestId}`,
+          ...(options.idempotencyKey === undefined ? {} : { [HEADERS.idempotencyKey]: options.idempotencyKey }),
+        },
+        body: Buffer.from(JSON.stringify(body ?? {})),
+      });
+      const answer = await answered;
+      if (answer === null)
+        throw unavailable(`no orchestrator answered within ${ANSWER_MS} ms; the command may still be carried out`);
+      if (answer.problem !== undefined) throw fromProblem(answer.problem);
+      const scenario = answer.scenario ?? null;
+      this.#ports.mirror.learn(id, scenario, answer.revision);
+      return { scenario: scenario === null ? null : this.#view(scenario), changed: answer.changed ?? true };
+    } catch (error) {
+      if (error instanceof MailboxFull) {
+        throw new TroupeError(
+          'mailbox_full',
+          `Too many '${verb}' commands wait for scenario '${id}'. Try again later.`,
+          {
+            retryable: true,
+          },
+        );
+      }
+      if (error instanceof WriteRetry || error instanceof WriteUnknown)
+        throw unavailable(`NATS did not store the command: ${error.message}`);
+      throw error;
+    } finally {
+      this.#waiting.delete(token);
+    }
+  }
+
+  async get(id: string): Promise<ScenarioView> {
+    return this.#settledView(await this.#read(id));
+  }
+
+  async wait(id: string, waitMs: number, signal: AbortSignal): Promise<ScenarioView> {
+    const { clock, mirror } = this.#ports;
+    const deadline = clock.monotonic() + waitMs;
+    for (;;) {
+      const doc = await this.#read(id);
+      const leftMs = deadline - clock.monotonic();
+      if (doc.state === 'inactive' || leftMs <= 0 || signal.aborted) return this.#settledView(doc);
+      // The watch tells of the next change; a second at most, so that a change between read and watch is not missed for long.
+      await mirror.changed(id, Math.min(leftMs, 1_000), signal);
+    }
+  }
+
+  async list(query: {
+    state: ScenarioState | null;
+    limit: number;
+    after: string | null;
+  }): Promise<readonly ScenarioView[]> {
+    const { state, limit, after } = query;
+    const found: ScenarioView[] = [];
+    for (const doc of this.#ports.mirror.list()) {
+      if (found.length === limit) break;
+      if ((after === null || doc.id > after) && (state === null || doc.state === state)) found.push(this.#view(doc));
+    }
+    return found;
+  }
+
+  async run(id: string, run: number | null): Promise<RunView> {
+    const doc = await this.#read(id);
+    const { threshold } = doc.spec;
+    if (run === null || run === doc.run) {
+      const ended = doc.state === 'inactive';
+      const complete = ended && isComplete(doc.segments);
+      return { scenario: this.#view(doc), run: doc.run, threshold, ended, complete, lastSeq: lastSeqOf(doc.segments) };
+    }
+    const past = doc.pastRuns.find(other => other.run === run);
+    if (past === undefined) {
+      throw new TroupeError('run_not_found', `Scenario '${id}' has no run ${run}; its latest is ${doc.run}.`);
+    }
+    return { scenario: this.#view(doc), run, threshold, ended: true, complete: past.complete, lastSeq: past.lastSeq };
+  }
+
+  async nodes(): Promise<readonly NodeView[]> {
+    return this.#ports.directory.alive();
+  }
+
+  async models(): Promise<readonly ModelInfo[]> {
+    return this.#ports.models.list().map(model => model.info);
+  }
+
+  async tree(): Promise<TreeNode> {
+    const { bus, directory } = this.#ports;
+    const asked = directory.alive().map(async ({ id, pid }): Promise<TreeNode> => {
+      try {
+        const answer = await bus.request(SUBJECTS.control(id, 'tree'), Buffer.alloc(0), TREE_MS);
+        return JSON.parse(Buffer.from(answer.body).toString('utf8')) as TreeNode;
+      } catch {
+        // A node that lives but does not answer just now is shown as what it is.
+        return {
+          id: `node/${id}`,
+          kind: 'node',
+          type: 'supervisor',
+          state: 'silent',
+          node: id,
+          pid,
+          restarts: 0,
+          children: [],
+        };
+      }
+    });
+    const children = await Promise.all(asked);
+    return {
+      id: 'troupe',
+      kind: 'cluster',
+      type: 'supervisor',
+      state: 'running',
+      node: null,
+      pid: null,
+      restarts: 0,
+      children,
+    };
+  }
+
+  async notReady(): Promise<readonly string[]> {
+    const { bus, mirror } = this.#ports;
+    return [
+      ...(bus.connected ? [] : ['not connected to NATS']),
+      ...(mirror.current ? [] : ['the scenarios are still being read']),
+      ...this.#ports.unready(),
+    ];
+  }
+
+  async probe(uri: string, model: string): Promise<void> {
+    const { bus, directory } = this.#ports;
+    const body = Buffer.from(JSON.stringify({ uri, model }));
+    let refusal: Problem | null = null;
+    for (const { id, roles } of directory.alive()) {
+      if (!roles.includes('runner')) continue;
+      try {
+        const { body: bytes } = await bus.request(SUBJECTS.control(id, 'probe'), body, PROBE_MS);
+        const answer = JSON.parse(Buffer.from(bytes).toString('utf8')) as { kind: string; problem?: Problem };
+        if (answer.problem === undefined || !PERMANENT_CODES.has(answer.problem.code)) return;
+        refusal ??= answer.problem;
+      } catch (error) {
+        // A node that cannot be asked just now says nothing about the source.
+        if (!(error instanceof NoResponder) && (error as Error).name !== 'TimeoutError') throw error;
+      }
+    }
+    if (refusal !== null) throw fromProblem(refusal);
+  }
+
+  async #read(id: string): Promise<ScenarioDoc> {
+    let doc: ScenarioDoc | null;
+    try {
+      const entry = await this.#ports.store.get(`scenario.${id}`);
+      doc = entry === null ? null : visible(decodeRecord(entry.value));
+    } catch (error) {
+      if (error instanceof WriteRetry || error instanceof WriteUnknown)
+        throw unavailable(`NATS does not answer: ${error.message}`);
+      throw error;
+    }
+    if (doc !== null) return doc;
+    throw new TroupeError(
+      'scenario_not_found',
+      `There is no scenario '${id}'. GET /api/v1/scenarios lists those there are.`,
+    );
+  }
+
+  /** G3 */
+  async #settledView(doc: ScenarioDoc): Promise<ScenarioView> {
+    if (doc.state === 'inactive') await this.#ports.projection.caughtUpWith(lastSeqOf(doc.segments), SETTLE_MS);
+    return this.#view(doc);
+  }
+
+  #view(doc: ScenarioDoc): ScenarioView {
+    const heads = this.#ports.projection.heads(doc.id, doc.run);
+    const framesDone = heads.reduce((sum, head) => sum + head.framesDone, 0);
+    const lastFrame = heads.reduce<number | null>(
+      (last, head) => (head.lastFrame === null ? last : Math.max(last ?? 0, head.lastFrame)),
+      null,
+    );
+    const estimate = doc.source?.framesEstimate ?? null;
+    const framesTotal = isComplete(doc.segments)
+      ? framesDone
+      : estimate === null
+        ? null
+        : countSelected(doc.spec.sampling, estimate);
+    const fps = this.#rateOf(doc);
+    const leftFrames = framesTotal === null ? null : Math.max(0, framesTotal - framesDone);
+    const etaMs = doc.state !== 'active' || leftFrames === null || !fps ? null : Math.round((leftFrames * 1000) / fps);
+    const progress: Progress = { framesDone, framesTotal, fps, etaMs, lastFrame };
+    return scenarioView(
+      doc,
+      progress,
+      heads.flatMap(head => head.warnings),
+    );
+  }
+
+  #rateOf(doc: ScenarioDoc): number | null {
+    if (doc.state !== 'active') return null;
+    const now = this.#ports.clock.monotonic();
+    let fps: number | null = null;
+    for (const { segment, attempt } of doc.segments) {
+      const rate = this.#rates.get(attemptKey({ scenario: doc.id, run: doc.run, segment, attempt }));
+      if (rate !== undefined && now - rate.at < 5_000) fps = (fps ?? 0) + rate.fps;
+    }
+    return fps;
+  }
+
+  #hear(bytes: Uint8Array): void {
+    let beat: RunnerBeat;
+    try {
+      beat = JSON.parse(Buffer.from(bytes).toString('utf8')) as RunnerBeat;
+    } catch {
+      return; // anybody may publish here
+    }
+    if (problemsOf(RunnerBeatShape, beat).length > 0) return;
+    const now = this.#ports.clock.monotonic();
+    this.#rates.delete(beat.key); // moves it to the end: the map stays in order of age
+    this.#rates.set(beat.key, { fps: beat.fps, at: now });
+    for (const [key, rate] of this.#rates) {
+      if (now - rate.at < 60_000) break;
+      this.#rates.delete(key);
+    }
+  }
+}
+
+const unavailable = (why: string): TroupeError =>
+  new TroupeError('unavailable', `The cluster cannot take this now: ${why}. Try again.`, { retryable: true });

@@ -1,0 +1,92 @@
+/**
+ * Every scenario's committed document, kept current by a watch of the state bucket: what listings and waits are made of.
+ *
+ * G1 An older revision never replaces a newer one; what a command's answer told is seen at once, before the watch brings it.
+ */
+import type { ScenarioDoc } from '../../domain/scenario-doc.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { StateStore } from '../ports/state-store.ts';
+import type { Committed } from '../runtime/committed.ts';
+import { decodeRecord } from '../runtime/record-codec.ts';
+
+const PREFIX = 'scenario.';
+const AGAIN_MS = 500;
+
+export class ScenarioMirror {
+  readonly #store: StateStore;
+  readonly #clock: Clock;
+  readonly #onGone: (id: string) => void;
+  readonly #docs = new Map<string, { readonly doc: ScenarioDoc | null; readonly revision: number }>();
+  readonly #waiters = new Map<string, Set<() => void>>();
+  /** True once everything that was stored when the watch began has been read. */
+  current = false;
+
+  /** @param onGone called when a scenario has been deleted */
+  constructor(store: StateStore, clock: Clock, onGone: (id: string) => void) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#onGone = onGone;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        for await (const change of this.#store.watch(signal)) {
+          if (change.kind === 'current') this.current = true;
+          else if (change.kind === 'entry' && change.entry.key.startsWith(PREFIX)) {
+            const { key, value, revision } = change.entry;
+            this.learn(key.slice(PREFIX.length), visible(decodeRecord(value)), revision);
+          } else if (change.kind === 'deleted' && change.key.startsWith(PREFIX)) {
+            this.learn(change.key.slice(PREFIX.length), null, change.revision);
+          }
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        this.current = false;
+        await this.#clock.sleep(AGAIN_MS, signal).catch(() => {});
+        if (signal.aborted) return;
+        if (!(error instanceof Error)) throw error;
+      }
+    }
+  }
+
+  /** G1 */
+  learn(id: string, doc: ScenarioDoc | null, revision: number): void {
+    const known = this.#docs.get(id);
+    if (known !== undefined && known.revision >= revision) return;
+    this.#docs.set(id, { doc, revision });
+    if (doc === null && known?.doc) this.#onGone(id);
+    for (const wake of this.#waiters.get(id) ?? []) wake();
+  }
+
+  /** In order of id. */
+  list(): readonly ScenarioDoc[] {
+    const docs: ScenarioDoc[] = [];
+    for (const { doc } of this.#docs.values()) if (doc !== null) docs.push(doc);
+    return docs.sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  /** Resolves at the scenario's next change, or when the time is over. */
+  async changed(id: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    const waiters = this.#waiters.get(id) ?? new Set();
+    this.#waiters.set(id, waiters);
+    await new Promise<void>(resolve => {
+      const done = (): void => {
+        waiters.delete(done);
+        if (waiters.size === 0 && this.#waiters.get(id) === waiters) this.#waiters.delete(id);
+        timer.cancel();
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = this.#clock.timer(timeoutMs, done);
+      waiters.add(done);
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+}
+
+/** The document as the outside may see it: a scenario that is being deleted is gone. */
+export function visible(record: Committed): ScenarioDoc | null {
+  const doc = record.state as ScenarioDoc | null;
+  return doc === null || doc.deleting !== null ? null : doc;
+}

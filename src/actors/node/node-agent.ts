@@ -1,0 +1,338 @@
+/**
+ * The node: takes attempts as children of its `runners` supervisor, and reports how they end.
+ *
+ * A1 `start` is idempotent by attempt; a newer attempt of the same segment replaces an older one here.
+ * A2 What a node refuses it refuses with a reason: full, source not reachable here, engine differs, model unknown.
+ * A3 An exit is reported through the mailbox until it is stored there: its supervisor learns of it, whoever that is then.
+ * A4 A runner is a temporary child: this node never restarts it, its scenario supervisor decides.
+ * A5 Draining leaves the logs open and reports `shutdown`: the attempts go on elsewhere, or here at the next start.
+ */
+
+import Type from 'typebox';
+import { type Engine, sameEngine } from '../../domain/engine.ts';
+import { type ProblemCode, TroupeError, toProblem } from '../../domain/errors.ts';
+import {
+  Assignment,
+  AttemptBody,
+  ExitBody,
+  type Exited,
+  type StartAnswer,
+  type StopAnswer,
+  StopRequest,
+} from '../../domain/messages.ts';
+import type { NodeView } from '../../domain/node.ts';
+import { parse } from '../../domain/parse.ts';
+import { attemptKey } from '../../domain/scenario-doc.ts';
+import type { SourceInfo } from '../../domain/source.ts';
+import { SUBJECTS } from '../../domain/subjects.ts';
+import type { Bus, BusMessage, Subscription } from '../ports/bus.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Decoder } from '../ports/decoder.ts';
+import type { ModelCatalog } from '../ports/inference.ts';
+import type { Mailbox } from '../ports/mailbox.ts';
+import type { ProcessHandle, ProcessLauncher } from '../ports/process-launcher.ts';
+import { MailboxFull, WriteConflict, WriteRetry, WriteUnknown } from '../ports/write-outcome.ts';
+import type { ExitReason } from '../runtime/exit-reason.ts';
+import type { ChildHandle, Supervisor } from '../runtime/supervisor.ts';
+
+export interface NodePorts {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly mailbox: Mailbox;
+  readonly launcher: ProcessLauncher;
+  readonly models: ModelCatalog;
+  readonly decoder: Decoder;
+  /** simple_one_for_one, temporary children (A4). */
+  readonly runners: Supervisor;
+  /** Resolves a source's path below this node's roots. @throws TroupeError */
+  resolveSource(uri: string): Promise<string>;
+  report(what: string, error: unknown): void;
+}
+
+export interface NodeSettings {
+  readonly id: string;
+  readonly slots: number;
+  readonly engine: Engine;
+  readonly workers: number;
+  readonly heartbeatMs: number;
+  /** Deadline of a probe. */
+  readonly probeMs: number;
+  /** How long a draining runner may take before it is killed. */
+  readonly shutdownMs: number;
+  /** The rest of what its heartbeat says of it. */
+  readonly view: () => Omit<NodeView, 'slots' | 'running' | 'load' | 'engine' | 'models'>;
+  /** What a runner process needs beside its job: connection, decoder, sandbox. Handed over, not interpreted. */
+  readonly runnerSettings: unknown;
+}
+
+/** What a runner process says. */
+const RunnerWord = Type.Union([
+  Type.Object({ kind: Type.Literal('committed'), seq: Type.Integer() }),
+  Type.Object({
+    kind: Type.Literal('outcome'),
+    reason: ExitBody,
+    result: Type.Union([Type.Literal('end'), Type.Literal('closed'), Type.Null()]),
+    seq: Type.Integer(),
+    fruitful: Type.Boolean(),
+  }),
+]);
+
+interface Taken {
+  readonly assignment: Assignment;
+  readonly answer: Promise<StartAnswer>;
+  process: ProcessHandle | null;
+  /** Its exit was stored in the mailbox. */
+  reported: boolean;
+}
+
+/** Ended attempts remembered, so that a repeated `start` does not start them again. */
+const REMEMBERED = 1_000;
+const AGAIN_MS = 100;
+
+export class NodeAgent {
+  readonly #ports: NodePorts;
+  readonly #settings: NodeSettings;
+  readonly #taken = new Map<string, Taken>();
+  readonly #reports = new Set<Promise<void>>();
+  readonly #subscriptions: Subscription[] = [];
+  readonly #stop = new AbortController();
+  #draining = false;
+
+  constructor(ports: NodePorts, settings: NodeSettings) {
+    this.#ports = ports;
+    this.#settings = settings;
+    this.#serve('start', async body => this.#start(parse(Assignment, body, 'The assignment')));
+    this.#serve('stop', async body => this.#end(parse(StopRequest, body, 'The stop request')));
+    this.#serve('has', async body => ({ kind: this.#standing(parse(AttemptBody, body, 'The attempt')) }));
+    this.#serve('probe', async body => this.#tryProbe(body as { uri: string; model: string }));
+    this.#beat();
+  }
+
+  /** A5: every runner leaves its log open; every exit is reported. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    for (const { process } of this.#running()) process?.send({ kind: 'release' });
+    const grace = this.#ports.clock.timer(this.#settings.shutdownMs, () => {
+      for (const { process } of this.#running()) process?.kill('SIGKILL');
+    });
+    await Promise.all(this.#running().map(({ process }) => process?.exited));
+    grace.cancel();
+    await Promise.all(this.#reports);
+    this.#stop.abort(new Error('node drained'));
+    for (const subscription of this.#subscriptions) subscription.close();
+  }
+
+  view(): NodeView {
+    const running = this.#running().length;
+    const { slots, engine, view } = this.#settings;
+    const models = this.#ports.models.list().map(model => model.info.name);
+    return { ...view(), slots, running, load: slots === 0 ? 1 : running / slots, engine, models };
+  }
+
+  /** @throws TroupeError why this node cannot run it */
+  async probe(uri: string, model: string): Promise<{ path: string; source: SourceInfo }> {
+    await this.#ports.models.resolve(model);
+    const path = await this.#ports.resolveSource(uri);
+    const { probeMs } = this.#settings;
+    const deadline = AbortSignal.timeout(probeMs);
+    try {
+      return { path, source: await this.#ports.decoder.probe(path, deadline) };
+    } catch (error) {
+      if (!deadline.aborted) throw error;
+      throw new TroupeError('unavailable', `${uri} could not be probed within ${probeMs} ms.`, { retryable: true });
+    }
+  }
+
+  /** A1 */
+  #start(assignment: Assignment): Promise<StartAnswer> {
+    const key = attemptKey(assignment);
+    const known = this.#taken.get(key);
+    if (known !== undefined) return known.answer;
+    const taken: Taken = {
+      assignment,
+      process: null,
+      reported: false,
+      answer: this.#take(assignment).catch((error): StartAnswer => {
+        this.#taken.delete(key);
+        if (!(error instanceof TroupeError)) this.#ports.report('start', error);
+        return { kind: 'refused', problem: toProblem(error) };
+      }),
+    };
+    this.#taken.set(key, taken);
+    this.#forgetOld();
+    return taken.answer;
+  }
+
+  /** A2. @throws TroupeError */
+  async #take(assignment: Assignment): Promise<StartAnswer> {
+    const { slots, id, engine, workers, heartbeatMs, runnerSettings } = this.#settings;
+    const refuse = (code: ProblemCode, message: string): TroupeError => new TroupeError(code, message);
+    if (this.#draining) throw refuse('unavailable', 'the node is draining');
+    for (const older of this.#running()) {
+      const { scenario, run, segment, attempt } = older.assignment;
+      if (scenario !== assignment.scenario || segment !== assignment.segment) continue;
+      if (run < assignment.run || attempt < assignment.attempt) older.process?.kill('SIGKILL');
+    }
+    if (this.#running().length >= slots) throw refuse('unavailable', `all ${slots} slots are taken`);
+    const { spec } = assignment;
+    const model = await this.#ports.models.resolve(spec.model);
+    if (assignment.modelSha256 !== null && assignment.modelSha256 !== model.info.sha256) {
+      throw refuse('model_not_found', `model ${spec.model} is another file here than the one this run began with`);
+    }
+    const unknown = spec.classes?.find(name => !model.info.classes.includes(name));
+    if (unknown !== undefined) throw refuse('class_unknown', `model ${model.info.name} has no class '${unknown}'`);
+    if (assignment.engine !== null && !sameEngine(assignment.engine, engine)) {
+      throw refuse('unavailable', `the engine differs: ${JSON.stringify(engine)}`);
+    }
+    const { path, source } = await this.probe(spec.source.uri, spec.model);
+    const { identity } = source;
+    if (
+      assignment.source !== null &&
+      (assignment.source.size !== identity.size || assignment.source.sha256 !== identity.sha256)
+    ) {
+      throw refuse(
+        'source_changed',
+        `${spec.source.uri} is not the file that this run began with. Start it with from=start.`,
+      );
+    }
+    const job = { assignment, node: id, path, source, model, engine, workers, heartbeatMs };
+    const process = await this.#launch(assignment, { job, settings: runnerSettings });
+    return { kind: 'accepted', pid: process.pid, source, model: model.info, engine };
+  }
+
+  async #launch(assignment: Assignment, orders: unknown): Promise<ProcessHandle> {
+    const key = attemptKey(assignment);
+    let launched: ProcessHandle | null = null;
+    await this.#ports.runners.startChild({
+      id: key,
+      kind: 'runner',
+      type: 'worker',
+      restart: 'temporary',
+      shutdown: 'brutal_kill',
+      attempt: assignment.attempt,
+      start: async (): Promise<ChildHandle> => {
+        const process = await this.#ports.launcher.launch('runner', orders);
+        launched = process;
+        const taken = this.#taken.get(key);
+        if (taken !== undefined) taken.process = process;
+        const report = this.#watch(assignment, process);
+        this.#reports.add(report);
+        void report.finally(() => this.#reports.delete(report));
+        return {
+          pid: process.pid,
+          exited: process.exited.then(({ code }): ExitReason => (code === 0 ? 'normal' : 'killed')),
+          stop: () => process.kill('SIGTERM'),
+          kill: () => process.kill('SIGKILL'),
+        };
+      },
+    });
+    if (launched === null) throw new Error('the runner was not launched');
+    return launched;
+  }
+
+  /** A3: from the runner's words and its process' exit to one report. */
+  async #watch(assignment: Assignment, process: ProcessHandle): Promise<void> {
+    const { scenario, run, segment, attempt } = assignment;
+    const ref = { scenario, run, segment, attempt };
+    let outcome: Omit<Exited, keyof AttemptBody> | null = null;
+    let seq = 0;
+    let told: Promise<void> = Promise.resolve();
+    process.onMessage(word => {
+      const said = parse(RunnerWord, word, 'The word of a runner');
+      if (said.kind === 'committed') {
+        seq = said.seq;
+        told = this.#tell(ref, 'progressed', { ...ref, seq });
+      } else {
+        const { kind: _, ...rest } = said;
+        outcome = rest;
+      }
+    });
+    const exit = await process.exited;
+    await told;
+    const died: Omit<Exited, keyof AttemptBody> = {
+      reason: this.#draining
+        ? 'shutdown'
+        : { error: { code: 'runner_lost', message: `the runner ended by ${exit.signal ?? `exit code ${exit.code}`}` } },
+      result: null,
+      seq,
+      fruitful: seq > 0,
+    };
+    await this.#tell(ref, 'exited', { ...ref, ...(outcome ?? died) });
+    const taken = this.#taken.get(attemptKey(ref));
+    if (taken !== undefined) taken.reported = true;
+  }
+
+  /** Until it is stored; a scenario whose mailbox is full is told when it has room. */
+  async #tell(ref: AttemptBody, verb: string, body: unknown): Promise<void> {
+    const to = { kind: 'scenario', id: ref.scenario };
+    const message = { to, class: 'sys' as const, verb, headers: {}, body: Buffer.from(JSON.stringify(body)) };
+    while (!this.#stop.signal.aborted) {
+      try {
+        await this.#ports.mailbox.send(message);
+        return;
+      } catch (error) {
+        const passing = [WriteRetry, WriteUnknown, WriteConflict, MailboxFull].some(kind => error instanceof kind);
+        if (!passing) {
+          this.#ports.report(verb, error);
+          return;
+        }
+        await this.#ports.clock.sleep(AGAIN_MS);
+      }
+    }
+  }
+
+  #end(request: StopRequest): StopAnswer {
+    const process = this.#taken.get(attemptKey(request))?.process ?? null;
+    const kind = this.#standing(request);
+    if (kind === 'running' && process !== null) {
+      if (request.mode === 'kill') process.kill('SIGKILL');
+      else process.send({ kind: request.mode });
+    }
+    return { kind };
+  }
+
+  #standing(ref: AttemptBody): StopAnswer['kind'] {
+    const taken = this.#taken.get(attemptKey(ref));
+    if (taken === undefined) return 'unknown';
+    return taken.reported ? 'gone' : 'running';
+  }
+
+  async #tryProbe(body: { uri: string; model: string }): Promise<unknown> {
+    try {
+      await this.probe(body.uri, body.model);
+      return { kind: 'readable' };
+    } catch (error) {
+      return { kind: 'refused', problem: toProblem(error) };
+    }
+  }
+
+  #running(): Taken[] {
+    return [...this.#taken.values()].filter(taken => !taken.reported);
+  }
+
+  #forgetOld(): void {
+    for (const [key, taken] of this.#taken) {
+      if (this.#taken.size <= REMEMBERED) return;
+      if (taken.reported) this.#taken.delete(key);
+    }
+  }
+
+  #serve(verb: string, answer: (body: unknown) => Promise<unknown>): void {
+    const receive = (message: BusMessage): void => {
+      if (message.reply === null) return;
+      const { reply } = message;
+      void (async () => {
+        const body: unknown = JSON.parse(Buffer.from(message.body).toString('utf8'));
+        this.#ports.bus.publish(reply, Buffer.from(JSON.stringify(await answer(body))));
+      })().catch(error => this.#ports.report(verb, error));
+    };
+    this.#subscriptions.push(this.#ports.bus.subscribe(SUBJECTS.control(this.#settings.id, verb), receive));
+  }
+
+  #beat(): void {
+    if (this.#stop.signal.aborted) return;
+    const { id, heartbeatMs } = this.#settings;
+    this.#ports.bus.publish(SUBJECTS.heartbeat(id, 'node', id), Buffer.from(JSON.stringify(this.view())));
+    this.#ports.clock.timer(heartbeatMs, () => this.#beat());
+  }
+}

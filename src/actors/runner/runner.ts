@@ -1,0 +1,385 @@
+/**
+ * One attempt at one segment: claims the log, decodes, infers, appends. The process around it only carries messages.
+ *
+ * N1 Nothing is decoded before the log is claimed (L1), and the first frame decoded follows the log's last one.
+ * N2 A frame's result is appended once and in order; an error before the append fails the attempt, and the next
+ *    attempt begins at that frame again.
+ * N3 Memory is bounded: a slow log stops inference (`backlogFrames`), a slow inference stops the decoder (the ring).
+ * N4 `close` ends the log at a batch's edge; `release` leaves it open for the next attempt.
+ * N5 The heartbeat comes from this loop, which never runs a model: a beat means that the loop is alive, and its
+ *    progress that frames go through.
+ */
+import type { Engine } from '../../domain/engine.ts';
+import { TroupeError, toProblem } from '../../domain/errors.ts';
+import { LIMITS } from '../../domain/limits.ts';
+import type { Assignment, RunnerBeat } from '../../domain/messages.ts';
+import type { LocalModel } from '../../domain/model.ts';
+import type { Prediction } from '../../domain/prediction.ts';
+import { FrameSelector } from '../../domain/sampling.ts';
+import { attemptKey } from '../../domain/scenario-doc.ts';
+import type { SourceInfo } from '../../domain/source.ts';
+import { SUBJECTS } from '../../domain/subjects.ts';
+import type { Bus } from '../ports/bus.ts';
+import type { Timer } from '../ports/clock.ts';
+import type { Decoder, FrameSink } from '../ports/decoder.ts';
+import { FrameRing } from '../ports/frame-ring.ts';
+import type { InferenceFactory, InferencePool } from '../ports/inference.ts';
+import type { ExitReason } from '../runtime/exit-reason.ts';
+import { FrameOrder } from './frame-order.ts';
+import { Fenced, LogWriter, type LogWriterPorts } from './log-writer.ts';
+
+export interface RunnerJob {
+  readonly assignment: Assignment;
+  readonly node: string;
+  /** Resolved and allowed by the node. */
+  readonly path: string;
+  readonly source: SourceInfo;
+  readonly model: LocalModel;
+  readonly engine: Engine;
+  readonly workers: number;
+  readonly heartbeatMs: number;
+}
+
+export interface RunnerPorts extends LogWriterPorts {
+  readonly bus: Bus;
+  readonly decoder: Decoder;
+  readonly inference: InferenceFactory;
+}
+
+export interface RunnerOutcome {
+  readonly reason: ExitReason;
+  readonly result: 'end' | 'closed' | null;
+  readonly seq: number;
+  readonly fruitful: boolean;
+}
+
+export type StopMode = 'close' | 'release';
+
+/** Ends the decoder without being an error. */
+class Enough extends Error {
+  override readonly name = 'Enough';
+}
+
+/** Predictions that may wait for the log before inference pauses (N3): four batches. */
+const BACKLOG_FRAMES = 4 * LIMITS.batchFrames;
+
+export class Runner {
+  readonly #ports: RunnerPorts;
+  readonly #job: RunnerJob;
+  readonly #onCommitted: (seq: number) => void;
+  readonly #abort = new AbortController();
+  /** Ends the decoder early: the range is over, or a stop was asked for. */
+  readonly #enough = new AbortController();
+  #stop: StopMode | null = null;
+  #seq = 0;
+  #passed = 0;
+  #fruitful = false;
+  #rate = { at: 0, passed: 0, fps: 0 };
+
+  /** @param onCommitted called when the first batch is in the log */
+  constructor(ports: RunnerPorts, job: RunnerJob, onCommitted: (seq: number) => void) {
+    this.#ports = ports;
+    this.#job = job;
+    this.#onCommitted = onCommitted;
+  }
+
+  /** N4 */
+  stop(mode: StopMode): void {
+    this.#stop ??= mode;
+    this.#enough.abort(new Enough('told to stop'));
+  }
+
+  /** Never rejects: whatever happened is the outcome. */
+  async run(): Promise<RunnerOutcome> {
+    const beating = this.#beat();
+    try {
+      return await this.#attempt();
+    } catch (error) {
+      if (error instanceof Fenced) return this.#outcome('fenced', null);
+      const { code, message, frame } = toProblem(error);
+      return this.#outcome({ error: { code, message, ...(frame === undefined ? {} : { frame }) } }, null);
+    } finally {
+      beating.cancel();
+      this.#abort.abort(new Error('attempt over'));
+    }
+  }
+
+  async #attempt(): Promise<RunnerOutcome> {
+    const { assignment, source, engine, model, workers } = this.#job;
+    const { scenario, run, segment, attempt, lastSeq, spec } = assignment;
+    const key = { scenario, run, segment };
+    const claim = { key, attempt, lastSeq, source: source.identity, engine };
+    const { width, height } = model.info.input;
+    const slots = workers * LIMITS.ringSlotsPerWorker + LIMITS.ringSlotsLead;
+    const ring = new FrameRing(slots, 3 * width * height);
+    // The model loads while the log is claimed; it cannot do harm before a frame is decoded (N1).
+    const opening = this.#ports.inference.open(
+      {
+        model,
+        ring,
+        picture: { width: source.width, height: source.height },
+        workers,
+        recordThreshold: spec.recordThreshold,
+        iou: spec.iou,
+        classIds: classIdsOf(spec.classes, model),
+      },
+      this.#abort.signal,
+    );
+    opening.catch(() => {}); // awaited below; an earlier failure of the claim must not leave it unhandled
+    const opened = await LogWriter.open(this.#ports, claim, this.#abort.signal).catch(async error => {
+      await opening.then(
+        pool => pool[Symbol.asyncDispose](),
+        () => {},
+      );
+      throw error;
+    });
+    await using pool = await opening;
+    if (opened.kind === 'ended') {
+      this.#seq = opened.seq;
+      return this.#outcome('normal', 'end');
+    }
+    const { writer, position } = opened;
+    const from = spec.sampling.from ?? 0;
+    const order = new FrameOrder(position, index => index >= from);
+    const flow = new Flow(this.#ports, pool, ring, order, assignment, writer, this.#abort.signal, seq => {
+      this.#seq = seq;
+      if (!this.#fruitful) this.#onCommitted(seq);
+      this.#fruitful = true;
+    });
+    const selector = new FrameSelector(spec.sampling, position?.startPts ?? null, position?.lastPts ?? null);
+    const warnings = await this.#decode(flow, selector, ring, position, order);
+    await flow.finish();
+    if (this.#stop === 'release') return this.#outcome('shutdown', null);
+    if (this.#stop === 'close') {
+      this.#seq = await writer.close(order.position);
+      return this.#outcome('shutdown', 'closed');
+    }
+    this.#seq = await writer.end(order.position, warnings);
+    return this.#outcome('normal', 'end');
+  }
+
+  /** Feeds the flow until the source or the sampled range ends, or a stop is asked for. @returns the decoder's warnings */
+  async #decode(
+    flow: Flow,
+    selector: FrameSelector,
+    ring: FrameRing,
+    position: FrameOrder['position'],
+    order: FrameOrder,
+  ): Promise<readonly string[]> {
+    const { path, source, model } = this.#job;
+    const { width, height } = model.info.input;
+    if (selector.isPast(position === null ? 0 : position.to + 1)) return [];
+    const sink: FrameSink = {
+      wants: ({ index, ptsMs }) => {
+        if (flow.failed || this.#enough.signal.aborted) return false;
+        if (selector.isPast(index)) {
+          this.#enough.abort(new Enough('the range is over'));
+          return false;
+        }
+        this.#passed += 1;
+        if (selector.selects(index, ptsMs)) return true;
+        order.pass(index, ptsMs);
+        return false;
+      },
+      frame: (frame, slot) => flow.infer(frame.index, frame.ptsMs, slot),
+      broken: (frame, message) => flow.broken(frame.index, frame.ptsMs, message),
+    };
+    const resume =
+      position === null ? null : { frame: position.to, prevPts: position.prevPts, lastPts: position.lastPts };
+    const signal = AbortSignal.any([this.#enough.signal, flow.signal]);
+    try {
+      const done = await this.#ports.decoder.decode({ path, width, height, source, resume, ring }, sink, signal);
+      return done.warnings;
+    } catch (error) {
+      flow.throwIfFailed();
+      if (this.#enough.signal.aborted) return [];
+      throw error;
+    }
+  }
+
+  #outcome(reason: ExitReason, result: 'end' | 'closed' | null): RunnerOutcome {
+    return { reason, result, seq: this.#seq, fruitful: this.#fruitful };
+  }
+
+  /** N5 */
+  #beat(): Timer {
+    const { assignment, node, heartbeatMs } = this.#job;
+    const { bus, clock } = this.#ports;
+    const subject = SUBJECTS.heartbeat(node, 'runner', assignment.scenario);
+    const key = attemptKey(assignment);
+    let timer: Timer | null = null;
+    const beat = (): void => {
+      const now = clock.monotonic();
+      const elapsedMs = now - this.#rate.at;
+      if (elapsedMs >= 1000) {
+        const fps = ((this.#passed - this.#rate.passed) * 1000) / elapsedMs;
+        this.#rate = { at: now, passed: this.#passed, fps };
+      }
+      // Committed records count as progress too: what waits for inference has not stalled while they land.
+      const body: RunnerBeat = { key, progress: this.#passed + this.#seq, fps: Math.round(this.#rate.fps * 10) / 10 };
+      bus.publish(subject, Buffer.from(JSON.stringify(body)));
+      timer = clock.timer(heartbeatMs, beat);
+    };
+    this.#rate.at = clock.monotonic();
+    beat();
+    return { cancel: () => timer?.cancel() };
+  }
+}
+
+/** From decoded frames to committed batches. */
+class Flow {
+  readonly #ports: RunnerPorts;
+  readonly #pool: InferencePool;
+  readonly #ring: FrameRing;
+  readonly #order: FrameOrder;
+  readonly #assignment: Assignment;
+  readonly #writer: LogWriter;
+  readonly #lifetime: AbortSignal;
+  readonly #committed: (seq: number) => void;
+  readonly #failure = new AbortController();
+  /** Decoded frames that wait for the log to catch up (N3); at most one per ring slot. */
+  readonly #held: (() => void)[] = [];
+  #appending: Promise<void> | null = null;
+  #tick: Timer | null = null;
+  #idle: (() => void) | null = null;
+
+  constructor(
+    ports: RunnerPorts,
+    pool: InferencePool,
+    ring: FrameRing,
+    order: FrameOrder,
+    assignment: Assignment,
+    writer: LogWriter,
+    lifetime: AbortSignal,
+    committed: (seq: number) => void,
+  ) {
+    this.#ports = ports;
+    this.#pool = pool;
+    this.#ring = ring;
+    this.#order = order;
+    this.#assignment = assignment;
+    this.#writer = writer;
+    this.#lifetime = lifetime;
+    this.#committed = committed;
+    this.#schedule();
+  }
+
+  get failed(): boolean {
+    return this.#failure.signal.aborted;
+  }
+
+  /** Aborts when the attempt has failed somewhere in here. */
+  get signal(): AbortSignal {
+    return this.#failure.signal;
+  }
+
+  throwIfFailed(): void {
+    this.#failure.signal.throwIfAborted();
+  }
+
+  infer(index: number, ptsMs: number | null, slot: number): void {
+    const settle = this.#order.expect(index, ptsMs);
+    const go = (): void => {
+      if (this.failed) {
+        this.#ring.release(slot);
+        return;
+      }
+      this.#pool.infer(slot).then(
+        detections => this.#settled(settle, { frame: index, ptsMs, detections }),
+        error => this.#frameFailed(settle, index, ptsMs, error),
+      );
+    };
+    if (this.#order.backlog > BACKLOG_FRAMES) this.#held.push(go);
+    else go();
+  }
+
+  /** L9 */
+  broken(index: number, ptsMs: number | null, message: string): void {
+    const error = new TroupeError('decode_failed', message, { frame: index });
+    this.#frameFailed(this.#order.expect(index, ptsMs), index, ptsMs, error);
+  }
+
+  /** Everything decoded is inferred and in the log. @throws the failure */
+  async finish(): Promise<void> {
+    while (!this.failed && (this.#order.waiting > 0 || this.#appending !== null || this.#held.length > 0)) {
+      await new Promise<void>(resolve => {
+        this.#idle = resolve;
+      });
+    }
+    this.#tick?.cancel();
+    this.throwIfFailed();
+    for (let batch = this.#order.take(); batch !== null; batch = this.#order.take()) {
+      this.#committed(await this.#writer.frames(batch.from, batch.position, batch.predictions));
+    }
+  }
+
+  /** L9: logged when frames may be skipped; otherwise it fails the attempt. */
+  #frameFailed(settle: (p: Prediction) => void, index: number, ptsMs: number | null, error: unknown): void {
+    const { code, message } = toProblem(error);
+    const isOfFrame = error instanceof TroupeError && !error.retryable;
+    if (this.#assignment.spec.onFrameError === 'skip' && isOfFrame) {
+      this.#settled(settle, { frame: index, ptsMs, error: { code, message: message.slice(0, 500) } });
+      return;
+    }
+    this.#fail(error instanceof TroupeError ? new TroupeError(code, message, { frame: index, cause: error }) : error);
+  }
+
+  #settled(settle: (p: Prediction) => void, prediction: Prediction): void {
+    settle(prediction);
+    if (this.#order.full) this.#flush();
+    this.#wake();
+  }
+
+  #fail(error: unknown): void {
+    this.#failure.abort(error);
+    this.#tick?.cancel();
+    for (const go of this.#held.splice(0)) go(); // gives their slots back
+    this.#wake();
+  }
+
+  #schedule(): void {
+    this.#tick = this.#ports.clock.timer(LIMITS.batchMs, () => {
+      if (this.failed || this.#lifetime.aborted) return;
+      this.#flush();
+      this.#schedule();
+    });
+  }
+
+  /** One append at a time; what gathers meanwhile makes the next batch. */
+  #flush(): void {
+    if (this.#appending !== null || this.failed) return;
+    const batch = this.#order.take();
+    if (batch === null) return;
+    this.#appending = this.#writer.frames(batch.from, batch.position, batch.predictions).then(
+      seq => {
+        this.#appending = null;
+        this.#committed(seq);
+        while (this.#held.length > 0 && this.#order.backlog - this.#held.length < BACKLOG_FRAMES)
+          this.#held.shift()?.();
+        if (this.#order.full) this.#flush();
+        this.#wake();
+      },
+      error => {
+        this.#appending = null;
+        this.#fail(error);
+      },
+    );
+  }
+
+  #wake(): void {
+    const wake = this.#idle;
+    this.#idle = null;
+    wake?.();
+  }
+}
+
+/** @throws TroupeError class_unknown */
+export function classIdsOf(classes: readonly string[] | null, model: LocalModel): readonly number[] | null {
+  if (classes === null) return null;
+  return classes.map(name => {
+    const id = model.info.classes.indexOf(name);
+    if (id >= 0) return id;
+    const known = model.info.classes.slice(0, 100).join(', ');
+    throw new TroupeError('class_unknown', `Model ${model.info.name} has no class '${name}'. It has: ${known}.`);
+  });
+}

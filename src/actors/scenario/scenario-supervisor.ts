@@ -1,0 +1,644 @@
+/**
+ * The scenario supervisor: the six states of one scenario and the attempts of its runners. Pure.
+ *
+ * It owns: which attempt of each segment is the current one, when the next is made, when to give up, how it ends.
+ * It does not own: where an attempt runs (orchestrator), the process (node), whether a write counts (the log).
+ *
+ * X1 An attempt is numbered in committed state before anything is dispatched; messages of older attempts change nothing.
+ * X2 `inactive` only when every segment's log is known to hold `end` or `closed` (L5).
+ * X3 `active` when the first batch of the run is committed, not before.
+ * X4 A stop or start that finds nothing to do answers at once.
+ * X5 `fenced` of the current attempt is a crash, of an older one nothing (L3).
+ * X6 More than `intensity` counted restarts in `period`, or five attempts in a row without a new frame: `failed`.
+ *    Node loss, drain and fencing are counted only against an attempt that committed nothing. Permanent errors fail at once.
+ * X7 A runner that does not answer a stop is stopped at the log: the supervisor writes `closed` with the next attempt number (L4).
+ * X8 Run numbers of an id never repeat, not even over deletion.
+ */
+import Type, { type Static } from 'typebox';
+import { sameEngine } from '../../domain/engine.ts';
+import { PERMANENT_CODES, type ProblemCode, TroupeError } from '../../domain/errors.ts';
+import { LIMITS } from '../../domain/limits.ts';
+import {
+  Assignment,
+  AttemptBody,
+  Exited,
+  Placed,
+  type ProblemBody,
+  Progressed,
+  Unplaced,
+} from '../../domain/messages.ts';
+import { parse } from '../../domain/parse.ts';
+import { ScenarioRequest, type ScenarioState } from '../../domain/scenario.ts';
+import {
+  type AttemptRef,
+  attemptKey,
+  isComplete,
+  lastSeqOf,
+  type ScenarioDoc,
+  type SegmentDoc,
+} from '../../domain/scenario-doc.ts';
+import { sameSpec, toSpec } from '../../domain/scenario-spec.ts';
+import { HEADERS } from '../../domain/subjects.ts';
+import { orchestratorOf } from '../orchestrator-address.ts';
+import type { Behaviour, Context, Errand, Inbound, Monitor } from '../runtime/behaviour.ts';
+import { describeExit, type ExitReason } from '../runtime/exit-reason.ts';
+import { admitRestart } from '../runtime/restart-plan.ts';
+
+const Lost = Type.Object({ key: Type.String(), cause: Type.String(), forMs: Type.Number() });
+const Stopping = Type.Object({ key: Type.String(), known: Type.Boolean() });
+const Closed = Type.Object({
+  run: Type.Integer(),
+  segment: Type.Integer(),
+  result: Type.Union([Type.Literal('end'), Type.Literal('closed')]),
+  seq: Type.Integer(),
+});
+const CreateBody = Type.Object({ ...ScenarioRequest.properties }, { additionalProperties: false });
+/** `start`: nothing (go on), `{from: "start"}` (a new run), or a whole request (create, or the same again). */
+const StartBody = Type.Union([
+  Type.Object({ from: Type.Optional(Type.Literal('start')) }, { additionalProperties: false }),
+  CreateBody,
+]);
+
+const VERBS = {
+  create: { class: 'cmd', body: CreateBody },
+  start: { class: 'cmd', body: Type.Unknown() },
+  stop: { class: 'cmd', body: Type.Object({}, { additionalProperties: false }) },
+  delete: { class: 'cmd', body: Type.Object({}, { additionalProperties: false }) },
+  placing: { class: 'sys', body: AttemptBody },
+  placed: { class: 'sys', body: Placed },
+  unplaced: { class: 'sys', body: Unplaced },
+  progressed: { class: 'sys', body: Progressed },
+  exited: { class: 'sys', body: Exited },
+  retry: { class: 'timer', body: AttemptBody },
+  overdue: { class: 'timer', body: AttemptBody },
+  lost: { class: 'signal', body: Lost },
+  stopping: { class: 'signal', body: Stopping },
+  reaped: { class: 'signal', body: Stopping },
+  closed: { class: 'signal', body: Closed },
+  purged: { class: 'signal', body: Type.Object({}) },
+} as const;
+
+export interface ScenarioSettings {
+  /** Restart delays: first, and most. */
+  readonly backoffFirstMs: number;
+  readonly backoffMostMs: number;
+  /** How long a runner may take to end in good order before its log is closed over it (X7). */
+  readonly shutdownMs: number;
+  /** Silence, or beats without progress, that count as loss. */
+  readonly silenceMs: number;
+  readonly stallMs: number;
+}
+
+export function scenarioSupervisor(settings: ScenarioSettings): Behaviour<ScenarioDoc> {
+  return {
+    kind: 'scenario',
+    version: 1,
+    verbs: VERBS,
+    receive(doc, message, context) {
+      if (doc === null) return receiveNew(message, context);
+      const next = receive(doc, message, context, settings);
+      if (next === doc || next === null) return next;
+      const stamped = { ...next, updatedAt: new Date(context.now).toISOString() };
+      if (message.class === 'cmd' && stamped.deleting === null) context.reply({ scenario: stamped, changed: true });
+      return stamped;
+    },
+    errands: doc => errands(doc),
+    monitors: doc => monitors(doc, settings),
+    inspect: doc =>
+      doc.segments.map(({ segment, phase, node, pid, restarts, attempt }) => ({
+        id: `runner/${doc.id}.${doc.run}.${segment}`,
+        kind: 'runner',
+        state: phase,
+        node,
+        pid,
+        restarts,
+        attempt,
+      })),
+    remnant: doc => ({ lastRun: doc.run }),
+  };
+}
+
+// ── commands ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function receiveNew(message: Inbound, context: Context): ScenarioDoc | null {
+  const { id } = context.self;
+  if (message.class !== 'cmd') return null; // X1: whatever it was about is deleted
+  if (message.verb === 'create' || (message.verb === 'start' && hasSource(message.body))) {
+    const request = parse(CreateBody, message.body, 'The scenario') as Static<typeof ScenarioRequest>;
+    const spec = toSpec(request);
+    const at = new Date(context.now).toISOString();
+    const run = Number(context.remnant['lastRun'] ?? 0) + 1; // X8
+    const key = message.headers[HEADERS.idempotencyKey];
+    const doc: ScenarioDoc = {
+      id,
+      spec,
+      state: 'inactive',
+      outcome: null,
+      ending: null,
+      reason: null,
+      run,
+      pastRuns: [],
+      segments: newSegments(spec.segments),
+      restarts: [],
+      source: null,
+      model: null,
+      engine: null,
+      error: null,
+      warnings: [],
+      history: [],
+      createdAt: at,
+      updatedAt: at,
+      idempotency: key === undefined ? null : { key, body: JSON.stringify(message.body), at },
+      deleting: null,
+    };
+    context.tell(orchestratorOf(id), 'child_started', { id });
+    const start = message.verb === 'start' || request.start !== false;
+    const created = start ? begin(doc, context) : record(doc, 'inactive', 'created', context);
+    context.reply({ scenario: created, changed: true });
+    return created;
+  }
+  throw new TroupeError(
+    'scenario_not_found',
+    `There is no scenario '${id}'. Create it with POST /api/v1/scenarios, or start it with a body that has source and model.`,
+  );
+}
+
+function receive(doc: ScenarioDoc, message: Inbound, context: Context, settings: ScenarioSettings): ScenarioDoc | null {
+  const body = message.body;
+  switch (message.verb as keyof typeof VERBS) {
+    case 'create':
+      return create(doc, message, context);
+    case 'start':
+      return start(doc, body, context);
+    case 'stop':
+      return stop(doc, context, settings);
+    case 'delete':
+      return remove(doc, message);
+    case 'placing':
+      return placing(doc, body as AttemptBody, context);
+    case 'placed':
+      return placed(doc, body as Placed, context);
+    case 'unplaced':
+      return unplaced(doc, body as Unplaced, context);
+    case 'progressed':
+      return progressed(doc, body as Progressed, context);
+    case 'exited':
+      return exited(doc, body as Exited, context, settings);
+    case 'retry':
+      return retry(doc, body as AttemptBody, context);
+    case 'overdue':
+      return overdue(doc, body as AttemptBody);
+    case 'lost':
+      return lost(doc, body as Static<typeof Lost>, context, settings);
+    case 'stopping':
+      return stopping(doc, body as Static<typeof Stopping>, context);
+    case 'reaped':
+      return reaped(doc, body as Static<typeof Stopping>);
+    case 'closed':
+      return closed(doc, body as Static<typeof Closed>, context);
+    case 'purged':
+      return purged(doc, context);
+  }
+}
+
+function create(doc: ScenarioDoc, message: Inbound, context: Context): ScenarioDoc {
+  refuseWhileDeleting(doc);
+  const key = message.headers[HEADERS.idempotencyKey];
+  if (key !== undefined && key === doc.idempotency?.key) {
+    if (JSON.stringify(message.body) !== doc.idempotency.body) {
+      throw new TroupeError(
+        'idempotency_conflict',
+        `The idempotency key was used for another body at ${doc.idempotency.at}. Use a new key for a new scenario.`,
+      );
+    }
+    return unchanged(doc, context);
+  }
+  throw new TroupeError(
+    'scenario_exists',
+    `There is a scenario '${doc.id}' already. Choose another id, start it, or delete it first.`,
+  );
+}
+
+function start(doc: ScenarioDoc, body: unknown, context: Context): ScenarioDoc {
+  refuseWhileDeleting(doc);
+  const request = parse(StartBody, body, 'The body of start');
+  if (hasSource(request) && !sameSpec(toSpec(request as Static<typeof ScenarioRequest>), doc.spec)) {
+    throw new TroupeError(
+      'spec_conflict',
+      `Scenario '${doc.id}' exists with another specification. Start it with an empty body, or use another id.`,
+    );
+  }
+  const afresh = 'from' in request && request.from === 'start';
+  switch (doc.state) {
+    case 'init_shutdown':
+    case 'in_shutdown_processing':
+      throw new TroupeError(
+        'illegal_transition',
+        `Scenario '${doc.id}' is shutting down. Start it when it is inactive.`,
+      );
+    case 'inactive':
+      if (afresh) return begin(newRun(doc), context);
+      return isComplete(doc.segments) ? unchanged(doc, context) : begin(doc, context); // X4
+    default:
+      if (!afresh) return unchanged(doc, context); // X4
+      throw new TroupeError(
+        'illegal_transition',
+        `Scenario '${doc.id}' is running. Stop it before you begin a new run.`,
+      );
+  }
+}
+
+function stop(doc: ScenarioDoc, context: Context, settings: ScenarioSettings): ScenarioDoc {
+  refuseWhileDeleting(doc);
+  if (doc.state === 'inactive') return unchanged(doc, context); // X4
+  if (isEnding(doc)) {
+    context.reply({ scenario: doc, changed: true });
+    return doc;
+  }
+  const moved = record({ ...doc, ending: 'stopped' }, 'init_shutdown', 'stop requested', context);
+  return shutDown(moved, context, settings);
+}
+
+function remove(doc: ScenarioDoc, message: Inbound): ScenarioDoc {
+  if (doc.state !== 'inactive') {
+    throw new TroupeError('scenario_running', `Scenario '${doc.id}' is ${doc.state}. Stop it before you delete it.`);
+  }
+  return { ...doc, deleting: { inbox: message.headers[HEADERS.reply] ?? null } };
+}
+
+// ── placement ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A start, or going on: every segment that has no end yet gets its next attempt. */
+function begin(doc: ScenarioDoc, context: Context): ScenarioDoc {
+  let next: ScenarioDoc = { ...doc, outcome: null, ending: null, error: null, restarts: [], warnings: [] };
+  next = record(next, 'init_startup', 'start requested', context);
+  for (const segment of next.segments) {
+    if (segment.result !== 'end') next = dispatch(next, { ...segment, fruitless: 0 }, context);
+  }
+  return next;
+}
+
+/** X1: the next attempt, numbered in this commit; the outbox carries it on. */
+function dispatch(doc: ScenarioDoc, segment: SegmentDoc, context: Context): ScenarioDoc {
+  const attempt = segment.attempt + 1;
+  const assignment: Assignment = {
+    ...refOf(doc, { ...segment, attempt }),
+    spec: doc.spec,
+    lastSeq: segment.lastSeq,
+    source: doc.source?.identity ?? null,
+    engine: doc.spec.allowMixedEngine ? null : doc.engine,
+    modelSha256: doc.model?.sha256 ?? null,
+  };
+  context.tell(orchestratorOf(doc.id), 'place', assignment);
+  return put(doc, { ...segment, attempt, phase: 'placing', node: null, pid: null, result: null });
+}
+
+function placing(doc: ScenarioDoc, ref: AttemptBody, context: Context): ScenarioDoc {
+  return currentOf(doc, ref) === null || doc.state !== 'init_startup'
+    ? doc
+    : record(doc, 'in_startup_processing', 'an orchestrator looks for a node', context);
+}
+
+function placed(doc: ScenarioDoc, body: Placed, context: Context): ScenarioDoc {
+  const owner = doc.run === body.run ? doc.segments[body.segment] : undefined;
+  if (owner === undefined) return doc;
+  const known = learn(doc, body);
+  if (owner.attempt !== body.attempt) return put(known, reap(owner, body.attempt, body.node)); // stopped or replaced meanwhile
+  if (owner.phase !== 'placing') return known; // it has ended before this arrived
+  const next = put({ ...known, reason: null }, { ...owner, phase: 'running', node: body.node, pid: body.pid });
+  return next.state === 'init_startup'
+    ? record(next, 'in_startup_processing', `placed on node ${body.node}`, context)
+    : next;
+}
+
+/** What the node that took the attempt found out about source, model and engine. */
+function learn(doc: ScenarioDoc, { source, model, engine }: Placed): ScenarioDoc {
+  const { name, sha256, family, classes } = model;
+  const mixed = doc.engine !== null && !sameEngine(doc.engine, engine);
+  const warnings = mixed ? [...doc.warnings, `the engine changed from ${JSON.stringify(doc.engine)}`] : doc.warnings;
+  return { ...doc, source, model: { name, sha256, family, classes }, engine, warnings: warnings.slice(-20) };
+}
+
+function unplaced(doc: ScenarioDoc, body: Unplaced, context: Context): ScenarioDoc {
+  const segment = currentOf(doc, body);
+  if (segment === null || segment.phase !== 'placing') return doc;
+  const [first] = body.refusals;
+  // What every live node refuses for good no waiting will mend.
+  if (first !== undefined && body.refusals.every(r => PERMANENT_CODES.has(r.code as ProblemCode))) {
+    context.tell(orchestratorOf(doc.id), 'withdraw', refOf(doc, segment));
+    return fail(doc, { code: first.code, message: first.message }, context, null);
+  }
+  const reason =
+    body.refusals.length === 0
+      ? 'no node with the runner role is alive'
+      : body.refusals.map(r => `${r.node}: ${r.message}`).join('; ');
+  const next = { ...doc, reason };
+  return next.state === 'init_startup' ? record(next, 'in_startup_processing', reason, context) : next;
+}
+
+function retry(doc: ScenarioDoc, ref: AttemptBody, context: Context): ScenarioDoc {
+  const segment = currentOf(doc, ref);
+  return segment === null || segment.phase !== 'backoff' ? doc : dispatch(doc, segment, context);
+}
+
+// ── the running attempt ───────────────────────────────────────────────────────────────────────────────────────────
+
+/** X3 */
+function progressed(doc: ScenarioDoc, body: Progressed, context: Context): ScenarioDoc {
+  const segment = currentOf(doc, body);
+  if (segment === null) return doc;
+  const next = put(doc, {
+    ...segment,
+    fruitless: 0,
+    fruitfulAttempt: body.attempt,
+    lastSeq: Math.max(segment.lastSeq, body.seq),
+  });
+  return isStarting(next) ? record(next, 'active', 'first results committed', context) : next;
+}
+
+function exited(doc: ScenarioDoc, body: Exited, context: Context, settings: ScenarioSettings): ScenarioDoc {
+  const segment = currentOf(doc, body);
+  if (segment === null) {
+    // X5: an older attempt's end is no news, beside that there is nothing left to kill.
+    const owner = doc.run === body.run ? doc.segments[body.segment] : undefined;
+    if (owner === undefined || !owner.reaping.some(r => r.attempt === body.attempt)) return doc;
+    return put(doc, { ...owner, reaping: owner.reaping.filter(r => r.attempt !== body.attempt) });
+  }
+  if (segment.phase === 'ended' || segment.phase === 'backoff' || segment.phase === 'idle') return doc;
+  context.cancel(overdueTimer(segment));
+  const heard: SegmentDoc = {
+    ...segment,
+    node: null,
+    pid: null,
+    lastSeq: Math.max(segment.lastSeq, body.seq),
+    ...(body.fruitful ? { fruitfulAttempt: body.attempt, fruitless: 0 } : {}),
+  };
+  if (body.result === 'end') return finish(put(doc, { ...heard, phase: 'ended', result: 'end' }), context);
+  if (doc.ending !== null) {
+    return body.result === 'closed'
+      ? finish(put(doc, { ...heard, phase: 'ended', result: 'closed' }), context)
+      : put(doc, close(heard));
+  }
+  return restart(put(doc, heard), heard, body.reason as ExitReason, context, settings);
+}
+
+function lost(doc: ScenarioDoc, body: Static<typeof Lost>, context: Context, settings: ScenarioSettings): ScenarioDoc {
+  const segment = doc.segments.find(s => s.phase === 'running' && attemptKey(refOf(doc, s)) === body.key);
+  if (segment === undefined) return doc;
+  const how = body.cause === 'stalled' ? 'made no progress' : body.cause === 'gone' ? 'is gone' : 'did not beat';
+  const message = `the runner of attempt ${segment.attempt} on node ${segment.node} ${how} (${Math.round(body.forMs)} ms)`;
+  const reaping = segment.node === null ? segment : reap(segment, segment.attempt, segment.node);
+  const orphan: SegmentDoc = { ...reaping, node: null, pid: null };
+  // A node that lost its memory lost its runners with it: not this scenario's fault (X6).
+  const reason: ExitReason = { error: { code: body.cause === 'gone' ? 'unavailable' : 'runner_lost', message } };
+  return restart(put(doc, orphan), orphan, reason, context, settings);
+}
+
+/** X6 */
+function restart(
+  doc: ScenarioDoc,
+  segment: SegmentDoc,
+  reason: ExitReason,
+  context: Context,
+  settings: ScenarioSettings,
+): ScenarioDoc {
+  const fruitful = segment.fruitfulAttempt === segment.attempt;
+  const fruitless = fruitful ? 0 : segment.fruitless + 1;
+  const said = describeExit(reason);
+  const error: ProblemBody = typeof reason === 'string' ? { code: 'runner_lost', message: said } : reason.error;
+  context.publish('restart', { ...refOf(doc, segment), reason: said, code: error.code, fruitful });
+  if (typeof reason !== 'string' && PERMANENT_CODES.has(reason.error.code)) return fail(doc, error, context, settings);
+  if (fruitless >= LIMITS.fruitlessAttempts) {
+    const message = `${fruitless} attempts in a row committed no new frame; the last one: ${error.message}`;
+    return fail(doc, { ...error, message }, context, settings);
+  }
+  const excused = fruitful && (reason === 'fenced' || reason === 'shutdown' || error.code === 'unavailable');
+  const admitted = excused ? doc.restarts : admitRestart(doc.restarts, doc.spec.restart, context.now);
+  if (admitted === null) {
+    const { intensity, periodMs } = doc.spec.restart;
+    const message = `more than ${intensity} restarts in ${periodMs} ms; the last one: ${error.message}`;
+    return fail(doc, { ...error, message }, context, settings);
+  }
+  const base = Math.min(settings.backoffFirstMs * 2 ** fruitless, settings.backoffMostMs);
+  const delayMs = Math.round(base * (0.8 + 0.4 * context.random.float()));
+  context.timer(`retry-${segment.segment}`, delayMs, 'retry', refOf(doc, segment));
+  return put(
+    { ...doc, restarts: admitted, reason: `attempt ${segment.attempt}: ${said}` },
+    { ...segment, phase: 'backoff', node: null, pid: null, fruitless, restarts: segment.restarts + 1 },
+  );
+}
+
+// ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function fail(doc: ScenarioDoc, error: ProblemBody, context: Context, settings: ScenarioSettings | null): ScenarioDoc {
+  const failed: ScenarioDoc = { ...doc, ending: 'failed', error, reason: error.message };
+  context.publish('failed', { ...error });
+  return shutDown(record(failed, 'in_shutdown_processing', error.message, context), context, settings);
+}
+
+/** Every segment on its way to an end: runners are asked, what has no runner is closed at the log. */
+function shutDown(doc: ScenarioDoc, context: Context, settings: ScenarioSettings | null): ScenarioDoc {
+  let next = doc;
+  for (const segment of doc.segments) {
+    context.cancel(`retry-${segment.segment}`);
+    switch (segment.phase) {
+      case 'running':
+        next = put(next, { ...segment, phase: 'stopping' });
+        context.timer(overdueTimer(segment), settings?.shutdownMs ?? 0, 'overdue', refOf(doc, segment));
+        break;
+      case 'placing':
+        context.tell(orchestratorOf(doc.id), 'withdraw', refOf(doc, segment));
+        next = put(next, close(segment));
+        break;
+      case 'idle':
+      case 'backoff':
+        next = put(next, close(segment));
+        break;
+      case 'stopping':
+      case 'closing':
+      case 'ended':
+        break;
+    }
+  }
+  const waits = next.segments.some(segment => segment.phase === 'stopping');
+  const moved =
+    waits || next.state === 'in_shutdown_processing'
+      ? next
+      : record(next, 'in_shutdown_processing', 'no runner to wait for', context);
+  return finish(moved, context);
+}
+
+/** X7: this attempt number is the supervisor's own. */
+const close = (segment: SegmentDoc): SegmentDoc => ({
+  ...segment,
+  phase: 'closing',
+  attempt: segment.attempt + 1,
+  node: null,
+  pid: null,
+});
+
+function overdue(doc: ScenarioDoc, ref: AttemptBody): ScenarioDoc {
+  const segment = currentOf(doc, ref);
+  if (segment === null || segment.phase !== 'stopping') return doc;
+  return put(doc, close(segment.node === null ? segment : reap(segment, segment.attempt, segment.node)));
+}
+
+/** The node has told the runner, or knows no such runner any more. */
+function stopping(doc: ScenarioDoc, body: Static<typeof Stopping>, context: Context): ScenarioDoc {
+  const segment = doc.segments.find(s => s.phase === 'stopping' && attemptKey(refOf(doc, s)) === body.key);
+  if (segment === undefined) return doc;
+  const moved =
+    doc.state === 'init_shutdown' ? record(doc, 'in_shutdown_processing', 'the runner was told', context) : doc;
+  if (body.known) return moved;
+  context.cancel(overdueTimer(segment));
+  return put(moved, close(segment));
+}
+
+function reaped(doc: ScenarioDoc, body: Static<typeof Stopping>): ScenarioDoc {
+  for (const segment of doc.segments) {
+    const left = segment.reaping.filter(r => attemptKey({ ...refOf(doc, segment), attempt: r.attempt }) !== body.key);
+    if (left.length < segment.reaping.length) return put(doc, { ...segment, reaping: left });
+  }
+  return doc;
+}
+
+function closed(doc: ScenarioDoc, body: Static<typeof Closed>, context: Context): ScenarioDoc {
+  const segment = doc.segments[body.segment];
+  if (doc.run !== body.run || segment?.phase !== 'closing') return doc;
+  const lastSeq = Math.max(segment.lastSeq, body.seq);
+  return finish(put(doc, { ...segment, phase: 'ended', result: body.result, lastSeq }), context);
+}
+
+/** X2 */
+function finish(doc: ScenarioDoc, context: Context): ScenarioDoc {
+  if (!doc.segments.every(segment => segment.phase === 'ended')) return doc;
+  const complete = isComplete(doc.segments);
+  let next = doc;
+  if (isStarting(next)) next = record(next, 'active', 'all results committed', context);
+  if (next.state !== 'in_shutdown_processing') {
+    next = record(next, 'in_shutdown_processing', complete ? 'the source has ended' : 'every log is closed', context);
+  }
+  const outcome = complete && doc.ending !== 'failed' ? 'completed' : (doc.ending ?? 'completed');
+  const done: ScenarioDoc = { ...next, outcome, ending: null, reason: outcome === 'failed' ? next.reason : null };
+  return record(done, 'inactive', outcome, context);
+}
+
+function purged(doc: ScenarioDoc, context: Context): ScenarioDoc | null {
+  if (doc.deleting === null) return doc;
+  context.tell(orchestratorOf(doc.id), 'child_terminated', { id: doc.id });
+  context.publish('deleted', { run: doc.run });
+  if (doc.deleting.inbox !== null) context.reply({ scenario: null, changed: true }, doc.deleting.inbox);
+  return null;
+}
+
+// ── what is owed and watched ──────────────────────────────────────────────────────────────────────────────────────
+
+function errands(doc: ScenarioDoc): Errand[] {
+  if (doc.deleting !== null) return [{ key: 'purge', kind: 'purge-log', body: { scenario: doc.id } }];
+  const owed: Errand[] = [];
+  for (const segment of doc.segments) {
+    const ref = refOf(doc, segment);
+    if (segment.phase === 'stopping') {
+      owed.push({
+        key: `stop.${attemptKey(ref)}`,
+        kind: 'stop-runner',
+        body: { ...ref, node: segment.node, mode: 'close' },
+      });
+    }
+    if (segment.phase === 'closing') {
+      owed.push({ key: `close.${attemptKey(ref)}`, kind: 'close-log', body: ref });
+    }
+    for (const { attempt, node } of segment.reaping) {
+      const old = { ...ref, attempt };
+      owed.push({ key: `reap.${attemptKey(old)}`, kind: 'stop-runner', body: { ...old, node, mode: 'kill' } });
+    }
+  }
+  return owed;
+}
+
+function monitors(doc: ScenarioDoc, settings: ScenarioSettings): Monitor[] {
+  const { silenceMs, stallMs } = settings;
+  return doc.segments
+    .filter(segment => segment.phase === 'running')
+    .map(segment => ({
+      key: attemptKey(refOf(doc, segment)),
+      kind: 'heartbeat',
+      body: { silenceMs, stallMs, node: segment.node, ...refOf(doc, segment) },
+    }));
+}
+
+// ── small words ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+const refOf = (doc: ScenarioDoc, segment: SegmentDoc): AttemptRef => ({
+  scenario: doc.id,
+  run: doc.run,
+  segment: segment.segment,
+  attempt: segment.attempt,
+});
+
+/** X1: the segment, when the message speaks of its current attempt. */
+function currentOf(doc: ScenarioDoc, ref: AttemptBody): SegmentDoc | null {
+  const segment = doc.segments[ref.segment];
+  return doc.run === ref.run && segment?.attempt === ref.attempt ? segment : null;
+}
+
+const put = (doc: ScenarioDoc, segment: SegmentDoc): ScenarioDoc => ({
+  ...doc,
+  segments: doc.segments.map(s => (s.segment === segment.segment ? segment : s)),
+});
+
+const reap = (segment: SegmentDoc, attempt: number, node: string): SegmentDoc => ({
+  ...segment,
+  reaping: [...segment.reaping.filter(r => r.attempt !== attempt), { attempt, node }].slice(-8),
+});
+
+const newSegments = (count: number): SegmentDoc[] =>
+  Array.from({ length: count }, (_, segment) => ({
+    segment,
+    phase: 'idle',
+    attempt: 0,
+    node: null,
+    pid: null,
+    restarts: 0,
+    fruitless: 0,
+    fruitfulAttempt: 0,
+    lastSeq: 0,
+    result: null,
+    reaping: [],
+  }));
+
+const newRun = (doc: ScenarioDoc): ScenarioDoc => ({
+  ...doc,
+  run: doc.run + 1,
+  pastRuns: [...doc.pastRuns, { run: doc.run, complete: isComplete(doc.segments), lastSeq: lastSeqOf(doc.segments) }],
+  segments: newSegments(doc.spec.segments),
+  source: null,
+  model: null,
+  engine: null,
+});
+
+const isStarting = (doc: ScenarioDoc): boolean => doc.state === 'init_startup' || doc.state === 'in_startup_processing';
+
+const isEnding = (doc: ScenarioDoc): boolean => doc.state === 'init_shutdown' || doc.state === 'in_shutdown_processing';
+
+const overdueTimer = (segment: SegmentDoc): string => `overdue-${segment.segment}`;
+
+const hasSource = (body: unknown): boolean => typeof body === 'object' && body !== null && 'source' in body;
+
+function unchanged(doc: ScenarioDoc, context: Context): ScenarioDoc {
+  context.reply({ scenario: doc, changed: false });
+  return doc;
+}
+
+function refuseWhileDeleting(doc: ScenarioDoc): void {
+  if (doc.deleting !== null)
+    throw new TroupeError('scenario_exists', `Scenario '${doc.id}' is being deleted. Try again.`);
+}
+
+/** A transition: state, public history, and the fact for everyone who listens. */
+function record(doc: ScenarioDoc, to: ScenarioState, reason: string | null, context: Context): ScenarioDoc {
+  const from = doc.history.length === 0 ? null : doc.state;
+  const entry = { at: new Date(context.now).toISOString(), from, to, reason };
+  context.publish('state', { from, to, reason, run: doc.run });
+  return { ...doc, state: to, history: [...doc.history, entry].slice(-LIMITS.historyEntries) };
+}

@@ -1,0 +1,48 @@
+/**
+ * The errand `stop-runner`: tells a node to end an attempt. `close` is answered when the runner was told; `kill` is
+ * repeated until the process is gone. A node that is no longer alive has no runners: they die with it.
+ */
+import { StopAnswer, type StopRequest } from '../../domain/messages.ts';
+import { parse } from '../../domain/parse.ts';
+import { attemptKey } from '../../domain/scenario-doc.ts';
+import { SUBJECTS } from '../../domain/subjects.ts';
+import { type Bus, NoResponder } from '../ports/bus.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { NodeDirectory } from '../ports/node-directory.ts';
+import type { ErrandExecutor } from '../runtime/errand-desk.ts';
+
+export interface StopRunnerPorts {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly directory: NodeDirectory;
+}
+
+const ANSWER_MS = 1_000;
+const AGAIN_MS = 200;
+
+export function stopRunner(ports: StopRunnerPorts): ErrandExecutor {
+  return async (_owner, errand, signal) => {
+    const { node, ...request } = errand.body as StopRequest & { node: string };
+    const verb = request.mode === 'kill' ? 'reaped' : 'stopping';
+    const key = attemptKey(request);
+    for (;;) {
+      signal.throwIfAborted();
+      const kind = await ask(ports, node, request);
+      if (kind === 'gone' || kind === 'unknown') return { verb, body: { key, known: kind === 'gone' } };
+      if (kind === 'running' && request.mode !== 'kill') return { verb, body: { key, known: true } };
+      await ports.clock.sleep(AGAIN_MS, signal);
+    }
+  };
+}
+
+async function ask(ports: StopRunnerPorts, node: string, request: StopRequest): Promise<StopAnswer['kind'] | 'silent'> {
+  const alive = ports.directory.alive().some(other => other.id === node);
+  if (!alive) return 'unknown';
+  try {
+    const body = Buffer.from(JSON.stringify(request));
+    const answer = await ports.bus.request(SUBJECTS.control(node, 'stop'), body, ANSWER_MS);
+    return parse(StopAnswer, JSON.parse(Buffer.from(answer.body).toString('utf8')), `The answer of node ${node}`).kind;
+  } catch (error) {
+    return error instanceof NoResponder ? 'unknown' : 'silent';
+  }
+}

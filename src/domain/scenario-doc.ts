@@ -1,0 +1,126 @@
+/** A scenario as its supervisor commits it, and the public view made from it. */
+import type { Engine } from './engine.ts';
+import type {
+  HistoryEntry,
+  Outcome,
+  Progress,
+  ScenarioError,
+  ScenarioSpec,
+  ScenarioState,
+  ScenarioView,
+} from './scenario.ts';
+import type { SourceInfo } from './source.ts';
+
+/** Names one attempt at one segment. Attempts are numbered in committed state before anything is dispatched. */
+export interface AttemptRef {
+  readonly scenario: string;
+  readonly run: number;
+  readonly segment: number;
+  readonly attempt: number;
+}
+
+export const attemptKey = (ref: AttemptRef): string => `${ref.scenario}.${ref.run}.${ref.segment}.${ref.attempt}`;
+
+/**
+ * - `idle`: never started in this run. `placing`: an orchestrator looks for a node. `running`: dispatched.
+ * - `backoff`: a timer starts the next attempt. `stopping`: its runner was asked to end.
+ * - `closing`: the supervisor itself writes the log's end. `ended`: `result` says how its log ends.
+ */
+export type SegmentPhase = 'idle' | 'placing' | 'running' | 'backoff' | 'stopping' | 'closing' | 'ended';
+
+/** One row of a scenario supervisor's child table. */
+export interface SegmentDoc {
+  readonly segment: number;
+  readonly phase: SegmentPhase;
+  /** The last attempt numbered; 0 before the first. */
+  readonly attempt: number;
+  readonly node: string | null;
+  readonly pid: number | null;
+  readonly restarts: number;
+  /** Attempts in a row that committed no new frame. */
+  readonly fruitless: number;
+  /** The last attempt that is known to have committed one. */
+  readonly fruitfulAttempt: number;
+  /** The last log sequence heard of (L6). */
+  readonly lastSeq: number;
+  readonly result: 'end' | 'closed' | null;
+  /** Older attempts that may still run somewhere and are to be killed; the fence makes them harmless meanwhile. */
+  readonly reaping: readonly { readonly attempt: number; readonly node: string }[];
+}
+
+export interface ModelSummary {
+  readonly name: string;
+  readonly sha256: string;
+  readonly family: 'yolov8' | 'yolox';
+  readonly classes: string[];
+}
+
+export interface RunDoc {
+  readonly run: number;
+  readonly segments: readonly SegmentDoc[];
+}
+
+export interface ScenarioDoc {
+  readonly id: string;
+  readonly spec: ScenarioSpec;
+  readonly state: ScenarioState;
+  readonly outcome: Outcome | null;
+  /** What the shutdown under way will be called. */
+  readonly ending: 'stopped' | 'failed' | null;
+  readonly reason: string | null;
+  readonly run: number;
+  /** Earlier runs of this id, with how their logs ended. */
+  readonly pastRuns: readonly { readonly run: number; readonly complete: boolean; readonly lastSeq: number }[];
+  readonly segments: readonly SegmentDoc[];
+  /** Wall-clock times of counted restarts. */
+  readonly restarts: readonly number[];
+  readonly source: SourceInfo | null;
+  readonly model: ModelSummary | null;
+  readonly engine: Engine | null;
+  readonly error: ScenarioError | null;
+  readonly warnings: readonly string[];
+  readonly history: readonly HistoryEntry[];
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  /** The key and body this scenario was created with, if any. */
+  readonly idempotency: { readonly key: string; readonly body: string; readonly at: string } | null;
+  /** Set while a DELETE waits for the log to be gone: the scenario is no longer visible. */
+  readonly deleting: { readonly inbox: string | null } | null;
+}
+
+export const isComplete = (segments: readonly SegmentDoc[]): boolean =>
+  segments.length > 0 && segments.every(segment => segment.result === 'end');
+
+/** Log sequence up to which the run's results are written. */
+export const lastSeqOf = (segments: readonly SegmentDoc[]): number =>
+  segments.reduce((last, segment) => Math.max(last, segment.lastSeq), 0);
+
+export function scenarioView(doc: ScenarioDoc, progress: Progress, warnings: readonly string[]): ScenarioView {
+  return {
+    id: doc.id,
+    state: doc.state,
+    outcome: doc.outcome,
+    reason: doc.reason,
+    complete: isComplete(doc.segments),
+    run: doc.run,
+    runs: [...doc.pastRuns.map(past => past.run), doc.run],
+    spec: doc.spec,
+    source: doc.source,
+    model: doc.model,
+    engine: doc.engine,
+    progress,
+    runners: doc.segments.map(({ segment, attempt, node, pid, phase, restarts }) => ({
+      segment,
+      attempt,
+      node,
+      pid,
+      state: phase,
+      restarts,
+    })),
+    error: doc.error,
+    warnings: [...doc.warnings, ...warnings],
+    history: [...doc.history],
+    createdAt: doc.createdAt,
+    updatedAt: doc.updatedAt,
+  };
+}
