@@ -56,7 +56,7 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   app.setValidatorCompiler<TSchema>(({ schema, httpPart }) => data => {
     const value = httpPart === 'body' ? data : withNumbers(schema, data);
     const errors = problemsOf(schema, value);
-    return errors.length === 0 ? { value } : { error: invalidRequest(`The ${httpPart ?? 'request'}`, errors) };
+    return errors.length === 0 ? { value } : { error: invalidRequest(PARTS[httpPart ?? ''] ?? 'The request', errors) };
   });
   readJsonOnly(app);
 
@@ -92,6 +92,13 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   return app;
 }
 
+const PARTS: Readonly<Record<string, string>> = {
+  body: 'The body',
+  headers: 'A header',
+  params: 'The path',
+  querystring: 'The query',
+};
+
 /** A caller's own request id is kept when it is harmless in a header and a log. */
 const givenRequestId = (value: string | string[] | undefined): string | null =>
   typeof value === 'string' && /^[A-Za-z0-9_.-]{1,64}$/.test(value) ? value : null;
@@ -115,7 +122,7 @@ function readJsonOnly(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
     if (body === '') done(null, undefined);
-    else parse(request, String(body), done);
+    else void parse(request, String(body), done);
   });
 }
 

@@ -63,7 +63,7 @@ function toPath(uri: string): string {
     } catch (cause) {
       throw refuse(
         'source.uri',
-        `is not a file URL of this machine: ${cause instanceof Error ? cause.message : cause}`,
+        `is not a file URL of this machine: ${cause instanceof Error ? cause.message : String(cause)}`,
       );
     }
   }
