@@ -9,6 +9,8 @@ import { asset } from '../../src/infra/process/assets.ts';
 export interface TestNats {
   readonly url: string;
   readonly dataDir: string;
+  /** Of the server that runs now. */
+  pid(): number;
   /** Ends the server with SIGKILL and starts it again on the same port and store. */
   restart(): Promise<void>;
   /** Ends the server with SIGKILL; `start` brings it back. */
@@ -43,6 +45,7 @@ export async function startTestNats(): Promise<TestNats> {
   return {
     url,
     dataDir,
+    pid: () => server.pid,
     kill,
     start: again,
     restart: async () => {

@@ -120,12 +120,15 @@ export class MemoryServer {
     };
   }
 
-  predictionLog(): PredictionLog {
+  /** @param onForeign as of `natsPredictionLog` */
+  predictionLog(onForeign: (subject: string, seq: number) => void = () => {}): PredictionLog {
     const stream = this.#stream(STREAMS.log);
     const entryOf = ({ subject, seq, at, body }: StoredMessage): LogEntry | null => {
       const key = logKey(subject);
       const record = parseLogRecord(body);
-      return key === null || record === null ? null : { key, seq, record, at, bytes: body.length };
+      if (key !== null && record !== null) return { key, seq, record, at, bytes: body.length };
+      onForeign(subject, seq);
+      return null;
     };
     return {
       async last(key) {

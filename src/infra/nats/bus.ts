@@ -59,5 +59,5 @@ const busMessage = (message: Msg): BusMessage => ({
   subject: message.subject,
   headers: headerRecord(message.headers),
   body: message.data,
-  reply: message.reply ?? null,
+  reply: message.reply === undefined || message.reply === '' ? null : message.reply,
 });

@@ -60,7 +60,7 @@ export async function* readOrdered(nats: Nats, range: Range, signal: AbortSignal
       unlisten();
       stop();
       // Only tidiness: an abandoned consumer goes by itself after `inactive_threshold`.
-      opened.consumer.delete().catch(() => false);
+      nats.request(() => opened.consumer.delete()).catch(() => false);
     }
   }
 }

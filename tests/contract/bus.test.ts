@@ -1,0 +1,5 @@
+import { memoryBackend, natsBackend } from './backends.ts';
+import { busContract } from './bus.ts';
+
+busContract('memory', async () => memoryBackend());
+busContract('nats', natsBackend);

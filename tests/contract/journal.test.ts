@@ -1,0 +1,5 @@
+import { memoryBackend, natsBackend } from './backends.ts';
+import { journalContract } from './journal.ts';
+
+journalContract('memory', async () => memoryBackend());
+journalContract('nats', natsBackend);

@@ -1,0 +1,5 @@
+import { memoryBackend, natsBackend } from './backends.ts';
+import { predictionLogContract } from './prediction-log.ts';
+
+predictionLogContract('memory', async () => memoryBackend());
+predictionLogContract('nats', natsBackend);

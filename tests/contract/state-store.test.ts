@@ -1,0 +1,5 @@
+import { memoryBackend, natsBackend } from './backends.ts';
+import { stateStoreContract } from './state-store.ts';
+
+stateStoreContract('memory', async () => memoryBackend());
+stateStoreContract('nats', natsBackend);

@@ -1,0 +1,209 @@
+/** What the NATS adapters do when the server goes away and comes back: only the real one can show it. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { WriteConflict, WriteRetry, WriteUnknown } from '../../src/actors/ports/write-outcome.ts';
+import { TroupeError } from '../../src/domain/errors.ts';
+import { STREAMS } from '../../src/domain/subjects.ts';
+import { StreamReplaced } from '../../src/infra/nats/ordered-read.ts';
+import { bytes, collect, type NatsBackend, natsBackend, refusal, text } from '../contract/backends.ts';
+import { framesRecord, openRecord } from '../support/log-records.ts';
+import { waitUntil } from '../support/wait-until.ts';
+
+const test = suite('recovery');
+let backend: NatsBackend;
+test.before.each(async () => {
+  backend = await natsBackend();
+});
+test.after.each(() => backend.close());
+
+test('OR1: readers go on after the server was killed, without a gap or a repeat', async () => {
+  const { a, b, server } = backend;
+  const key = { scenario: 'video', run: 1, segment: 0 };
+  const to = { kind: 'scenario', id: 'video' };
+  const bucket = await a.bucket('recovery');
+  const log = collect(signal => b.log.read(1, signal));
+  const mail = collect(signal => b.mailbox.read(b.mailbox.partitionOf(to), signal));
+  const watch = collect(signal => bucket.watch(signal));
+  const [logSeqs, mailSeqs, revisions]: number[][] = [[], [], []];
+  /** Writes one of each, as a writer must: after anything but a plain yes it reads back. */
+  const writeOne = async (n: number): Promise<void> => {
+    const last = await retried(() => a.log.last(key));
+    const record = last.seq === 0 ? openRecord(1) : framesRecord(1, n, n - 1, 1);
+    logSeqs?.push(
+      await landed(
+        () => a.log.append(key, record, last.seq),
+        async () => (await a.log.last(key)).seq,
+        last.seq,
+      ),
+    );
+    const entry = await retried(() => bucket.get('actor.x'));
+    const expected = entry?.revision ?? 0;
+    const revisionNow = async () => (await bucket.get('actor.x'))?.revision ?? 0;
+    revisions?.push(await landed(() => bucket.put('actor.x', bytes(`${n}`), expected), revisionNow, expected));
+    const message = { to, class: 'sys', verb: 'note', headers: {}, body: bytes(`${n}`) } as const;
+    mailSeqs?.push(await retried(async () => (await a.mailbox.send(message)).seq));
+  };
+  for (let n = 0; n < 60; n++) {
+    const writing = writeOne(n);
+    if (n % 20 === 10) await server.restart();
+    await writing;
+  }
+  await waitUntil('the log was read', () => log.items.at(-1)?.seq === logSeqs?.at(-1));
+  await waitUntil('the mailbox was read', () => mail.items.at(-1)?.seq === mailSeqs?.at(-1));
+  await waitUntil('the watch is there', () => {
+    const change = watch.items.at(-1);
+    return change?.kind === 'entry' && change.entry.revision === revisions?.at(-1);
+  });
+  for (const reader of [log, mail, watch]) await reader.stop();
+  assert.equal(
+    log.items.map(entry => entry.seq),
+    logSeqs,
+  );
+  assert.is(log.items.length, 60);
+  const mailed = mail.items.map(message => message.seq);
+  assert.equal(
+    mailed,
+    [...new Set(mailed)].sort((m, n) => m - n),
+  );
+  // A send whose end was unknown is sent again and may be stored twice: the receiver drops it by its number.
+  assert.equal(
+    [...new Set(mail.items.map(message => text(message.body)))],
+    Array.from({ length: 60 }, (_, n) => `${n}`),
+  );
+});
+
+/** OR2: a message that the server had already delivered into a broken connection must not wait for the next one. */
+test('OR2: after a broken connection a reader starts a new server-side consumer', async () => {
+  const { a, b, natsA, natsB } = backend;
+  const key = { scenario: 'video', run: 1, segment: 0 };
+  const reader = collect(signal => b.log.read(1, signal));
+  const opened = await a.log.append(key, openRecord(1), 0);
+  await waitUntil('the first record is read', () => reader.items.length === 1);
+  const consumers = async (): Promise<string[]> => {
+    const names: string[] = [];
+    for await (const info of natsA.jsm.consumers.list(STREAMS.log)) names.push(info.name);
+    return names;
+  };
+  const before = await consumers();
+  await natsB.connection.reconnect();
+  await waitUntil('another consumer reads', async () => (await consumers()).some(name => !before.includes(name)));
+  await a.log.append(key, framesRecord(1, 1, 0, 1), opened);
+  await waitUntil('the second record is read', () => reader.items.length === 2);
+  await reader.stop();
+});
+
+test('OR3: a read of a stream that was made anew fails instead of skipping', async () => {
+  const { a, b, natsA, natsB } = backend;
+  const key = { scenario: 'video', run: 1, segment: 0 };
+  const opened = await a.log.append(key, openRecord(1), 0);
+  await a.log.append(key, framesRecord(1, 1, 0, 1), opened);
+  const reading = (async () => {
+    for await (const entry of b.log.read(1, new AbortController().signal)) {
+      if (entry.seq !== 2) continue;
+      const { config } = await natsA.jsm.streams.info(STREAMS.log);
+      await natsA.jsm.streams.delete(STREAMS.log);
+      await natsA.jsm.streams.add(config);
+      await natsB.connection.reconnect();
+    }
+  })();
+  assert.instance(await refusal(reading), StreamReplaced);
+});
+
+test('NC2: a write under way when the server dies ends at once, as unknown', async () => {
+  const { a, server } = backend;
+  const bucket = await a.bucket('unknown');
+  process.kill(server.pid(), 'SIGSTOP');
+  const writing = refusal(bucket.put('actor.x', bytes('1'), 0));
+  await server.kill();
+  assert.instance(await writing, WriteUnknown);
+  await server.start();
+});
+
+test('a server that stays silent makes a write unknown and a read unavailable', async () => {
+  const { a, server } = backend;
+  const bucket = await a.bucket('silent');
+  process.kill(server.pid(), 'SIGSTOP');
+  const [written, read] = await Promise.all([
+    refusal(bucket.put('actor.x', bytes('1'), 0)),
+    refusal(bucket.get('actor.x')),
+  ]);
+  process.kill(server.pid(), 'SIGCONT');
+  assert.instance(written, WriteUnknown);
+  assert.ok(read instanceof TroupeError && read.code === 'unavailable' && read.retryable);
+});
+
+test('NC1: a write while disconnected waits for the connection', async () => {
+  const { a, natsA, server } = backend;
+  const bucket = await a.bucket('waits');
+  await server.kill();
+  await waitUntil('the loss is noticed', () => !natsA.connected);
+  const writing = bucket.put('actor.x', bytes('1'), 0);
+  await server.start();
+  assert.ok((await writing) > 0);
+});
+
+test('NC1: a write that could not be sent may be sent again', async () => {
+  const { a, natsA, server } = backend;
+  const bucket = await a.bucket('gone');
+  await server.kill();
+  await waitUntil('the loss is noticed', () => !natsA.connected);
+  assert.instance(await refusal(bucket.put('actor.x', bytes('1'), 0)), WriteRetry);
+  await server.start();
+});
+
+test('BU1: what is published while disconnected never arrives', async () => {
+  const { a, b, natsA, natsB, server } = backend;
+  const received: string[] = [];
+  b.bus.subscribe('beat', message => received.push(text(message.body)));
+  await b.bus.flush();
+  await server.kill();
+  await waitUntil('the loss is noticed', () => !a.bus.connected && !b.bus.connected);
+  a.bus.publish('beat', bytes('stale'));
+  await server.start();
+  await waitUntil('both are back', () => natsA.connected && natsB.connected);
+  await b.bus.flush();
+  a.bus.publish('beat', bytes('fresh'));
+  await waitUntil('a beat arrives', () => received.length > 0);
+  assert.equal(received, ['fresh']);
+});
+
+test('L6: a log that is full refuses appends as retryable, and loses nothing', async () => {
+  const { a, natsA } = backend;
+  const key = { scenario: 'video', run: 1, segment: 0 };
+  await natsA.jsm.streams.update(STREAMS.log, { max_bytes: 4096 });
+  let last = await a.log.append(key, openRecord(1), 0);
+  const full = await refusal(
+    (async () => {
+      for (let n = 1; n < 100; n++) last = await a.log.append(key, framesRecord(1, n, n - 1, 1), last);
+    })(),
+  );
+  assert.instance(full, WriteRetry);
+  assert.is((await a.log.last(key)).seq, last);
+  assert.is((await a.log.identity()).firstSeq, 1);
+});
+
+/** A question, asked until it is answered. */
+async function retried<T>(ask: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (error instanceof WriteConflict) throw error;
+    }
+  }
+}
+
+/** A conditional write, repeated until it is stored; an unknown end is read back. */
+async function landed(send: () => Promise<number>, readBack: () => Promise<number>, expected: number): Promise<number> {
+  for (;;) {
+    try {
+      return await send();
+    } catch (error) {
+      if (error instanceof WriteRetry) continue;
+      const now = await retried(readBack);
+      if (now !== expected) return now;
+    }
+  }
+}
+
+test.run();
