@@ -45,7 +45,7 @@ export async function provision(nats: Nats, options: ProvisionOptions): Promise<
   const giveUp = AbortSignal.any([options.signal, AbortSignal.timeout(LIMITS.provisionMs)]);
   for (;;) {
     try {
-      return await provisionOnce(nats, options);
+      return await nats.request(() => provisionOnce(nats, options));
     } catch (error) {
       if (options.signal.aborted) throw options.signal.reason;
       if (nats.closed || !mayPass(error)) throw error;
