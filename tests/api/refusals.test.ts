@@ -77,6 +77,7 @@ const UNSUPPORTED: readonly unknown[] = [
 for (const body of UNSUPPORTED) {
   test(`S2: POST ${JSON.stringify(body)} is 422 not_supported_yet`, async () => {
     await problemOf(await api.send('POST', SCENARIOS, body), 422, 'not_supported_yet');
+    assert.is(api.cluster.commands.length, 0, 'nothing was asked of the cluster');
   });
 }
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Manifest, Manifest as ManifestSchema } from '../../src/api/schemas.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
 import { problemsOf } from '../../src/domain/parse.ts';
 import { atThreshold, Prediction, predictionLine } from '../../src/domain/prediction.ts';
 import { ENGINE, IDENTITY, LogWriter, prediction } from '../projection/log-entries.ts';
@@ -72,6 +73,24 @@ test('a filter omits the frames it leaves empty, over all pages', async () => {
   for (const limit of [3, 1000])
     assert.equal(await readAll(api, `run=1&class=car&minScore=0.8&limit=${limit}`), wanted);
   assert.equal(await readAll(api, 'run=1&class=lorry'), []);
+});
+
+test('a filter looks through a run of many windows and finds each frame once', async () => {
+  await using api = await serveApi();
+  const frames = 2 * LIMITS.scanFrames + 100;
+  api.projection.apply(IDENTITY, new LogWriter().run('cam', 1, frames, null, 1000).entries);
+  api.cluster.put(scenarioView('cam', REQUEST));
+  const wanted = Array.from({ length: frames }, (_, i) => prediction(i))
+    .filter(p => 'detections' in p && p.detections.some(d => d.score >= 0.99))
+    .map(p => p.frame);
+  assert.ok(wanted.length > 100 && (wanted.at(-1) ?? 0) > 2 * LIMITS.scanFrames);
+  for (const limit of [50, 1000]) {
+    const found = await readAll(api, `minScore=0.99&limit=${limit}`);
+    assert.equal(
+      found.map(p => p.frame),
+      wanted,
+    );
+  }
 });
 
 test('before its end a run answers its prefix with complete:false; a cursor stays with its run', async () => {

@@ -60,8 +60,7 @@ export class Projector {
   async #continues(identity: LogIdentity): Promise<boolean> {
     const position = this.#deps.store.position();
     if (position === null) return true;
-    if (position.created !== identity.created || position.seq > identity.lastSeq) return false;
-    return (await this.#deps.log.timeOf(position.seq)) === position.at;
+    return position.created === identity.created && (await this.#deps.log.timeOf(position.seq)) === position.at;
   }
 
   #linger(): { readonly over: Promise<null>; readonly cancel: () => void } {
