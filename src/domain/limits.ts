@@ -68,6 +68,14 @@ export const LIMITS = {
   requestBytes: 1024 * KIB,
   /** Largest page of a listing. */
   pageItems: 1000,
+  /** A DATA folder whose holder is just going is waited for this long. */
+  dataLockMs: 2_000,
+  /** A node answers within this whether it can read a source. */
+  probeMs: 3_000,
+  /** Between renewals of a node's lease; five missed ones are its death. */
+  leaseRenewMs: 1_000,
+  /** From the start of a node to its serving. */
+  readyMs: 30_000,
   /** Longest `?wait=` in seconds. */
   waitSeconds: 60,
   /** Largest picture decoded, 8K UHD: a 198 kB clip of 8192 × 8192 takes over 700 MB to decode. */
@@ -96,6 +104,15 @@ export const LIMITS = {
   digests: 256,
   /** Characters of an `Idempotency-Key`. */
   idempotencyKey: 255,
+  /** Runners a node can be told to take, and inference sessions per runner: more than any machine has cores for. */
+  slots: 1024,
+  workers: 64,
+  /** The longest of the times after which something counts as lost or is tried again. */
+  livenessMs: 3_600_000,
+  /** How long a command tries again when its node does not answer. */
+  clientPatienceMs: 30_000,
+  /** One answer of a node to a command. */
+  clientAnswerMs: 30_000,
   /** How long open responses may finish after the API was told to close. */
   apiDrainMs: 5000,
 } as const;
@@ -112,3 +129,4 @@ invariant(
   'the largest input must be usable with grids 8/16/32',
 );
 invariant(LIMITS.detectionsPerFrame <= LIMITS.candidatesPerFrame, 'NMS must see at least what it may keep');
+invariant(LIMITS.clientAnswerMs < LIMITS.waitSeconds * 1000, 'a command asks for shorter waits than the API allows');

@@ -14,7 +14,7 @@ export class HeartbeatDirectory implements NodeDirectory {
   readonly #bus: Bus;
   readonly #silenceMs: number;
   readonly #seen = new Map<string, { view: NodeView; at: number }>();
-  readonly #listeners: (() => void)[] = [];
+  readonly #listeners = new Set<() => void>();
   readonly #subscription: Subscription;
   #connectedAt: number;
 
@@ -34,8 +34,9 @@ export class HeartbeatDirectory implements NodeDirectory {
     return [...this.#seen.values()].map(({ view }) => view);
   }
 
-  onCapacity(changed: () => void): void {
-    this.#listeners.push(changed);
+  onCapacity(changed: () => void): Subscription {
+    this.#listeners.add(changed);
+    return { close: () => this.#listeners.delete(changed) };
   }
 
   close(): void {

@@ -15,14 +15,14 @@ const AGAIN_MS = 500;
 export class ScenarioMirror {
   readonly #store: StateStore;
   readonly #clock: Clock;
-  readonly #onGone: (id: string) => void;
+  readonly #onGone: (id: string, lastRun: number) => void;
   readonly #docs = new Map<string, { readonly doc: ScenarioDoc | null; readonly revision: number }>();
   readonly #waiters = new Map<string, Set<() => void>>();
   /** True once everything that was stored when the watch began has been read. */
   current = false;
 
-  /** @param onGone called when a scenario has been deleted */
-  constructor(store: StateStore, clock: Clock, onGone: (id: string) => void) {
+  /** @param onGone called with every tombstone: the scenario and its runs up to `lastRun` are deleted */
+  constructor(store: StateStore, clock: Clock, onGone: (id: string, lastRun: number) => void) {
     this.#store = store;
     this.#clock = clock;
     this.#onGone = onGone;
@@ -35,7 +35,11 @@ export class ScenarioMirror {
           if (change.kind === 'current') this.current = true;
           else if (change.kind === 'entry' && change.entry.key.startsWith(PREFIX)) {
             const { key, value, revision } = change.entry;
-            this.learn(key.slice(PREFIX.length), visible(decodeRecord(value)), revision);
+            const record = decodeRecord(value);
+            const id = key.slice(PREFIX.length);
+            this.learn(id, visible(record), revision);
+            const lastRun = record.state === null ? record.remnant?.['lastRun'] : undefined;
+            if (typeof lastRun === 'number') this.#onGone(id, lastRun);
           } else if (change.kind === 'deleted' && change.key.startsWith(PREFIX)) {
             this.learn(change.key.slice(PREFIX.length), null, change.revision);
           }
@@ -55,7 +59,6 @@ export class ScenarioMirror {
     const known = this.#docs.get(id);
     if (known !== undefined && known.revision >= revision) return;
     this.#docs.set(id, { doc, revision });
-    if (doc === null && known?.doc) this.#onGone(id);
     for (const wake of this.#waiters.get(id) ?? []) wake();
   }
 

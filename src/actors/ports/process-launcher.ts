@@ -18,5 +18,5 @@ export interface ProcessHandle {
 
 export interface ProcessLauncher {
   /** Starts this program in another role; it dies with us. `assignment` is handed over as JSON, never on the command line. */
-  launch(role: string, assignment: unknown): Promise<ProcessHandle>;
+  launch(role: 'runner', assignment: unknown): Promise<ProcessHandle>;
 }

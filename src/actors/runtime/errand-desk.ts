@@ -50,13 +50,12 @@ export class ErrandDesk {
     else this.#running.set(name, current);
   }
 
-  /** Abandons everything (the partition is lost or the node stops). */
-  drop(owned: (name: string) => boolean): void {
-    for (const [name, errands] of this.#running) {
-      if (!owned(name)) continue;
+  /** Abandons everything: the partition is lost, or the node stops. */
+  drop(): void {
+    for (const errands of this.#running.values()) {
       for (const controller of errands.values()) controller.abort(new Error('ownership ended'));
-      this.#running.delete(name);
     }
+    this.#running.clear();
   }
 
   #run(owner: ActorAddress, errand: Errand): AbortController {

@@ -4,6 +4,8 @@
  * H1 The clock of a monitored thing starts when it is monitored, not at its first beat: death before it is noticed.
  * H2 Silence for `silenceMs`, or beats without progress for `stallMs`, is loss; reported once per key.
  * H3 A watcher that was itself late or cut off resets its clocks first: it has no right to judge.
+ * H4 What its keeper does not know (any more) is lost at once: asked when the monitoring begins, which after a restart of
+ *    everything need not wait for silence.
  */
 import type { Clock } from '../ports/clock.ts';
 import type { ActorAddress } from '../ports/mailbox.ts';
@@ -11,7 +13,7 @@ import type { Monitor } from './behaviour.ts';
 
 export interface Lost {
   readonly key: string;
-  readonly cause: 'silent' | 'stalled';
+  readonly cause: 'silent' | 'stalled' | 'gone';
   readonly forMs: number;
 }
 
@@ -36,6 +38,7 @@ export class HeartbeatWatch {
   readonly #tickMs: number;
   readonly #connected: () => boolean;
   readonly #lost: (owner: ActorAddress, lost: Lost) => void;
+  readonly #isGone: (monitor: Monitor) => Promise<boolean>;
   readonly #watched = new Map<string, Watched>();
   readonly #byOwner = new Map<string, readonly string[]>();
   #tickAt: number;
@@ -46,12 +49,14 @@ export class HeartbeatWatch {
     tickMs: number,
     connected: () => boolean,
     lost: (owner: ActorAddress, lost: Lost) => void,
+    isGone: (monitor: Monitor) => Promise<boolean>,
     signal: AbortSignal,
   ) {
     this.#clock = clock;
     this.#tickMs = tickMs;
     this.#connected = connected;
     this.#lost = lost;
+    this.#isGone = isGone;
     this.#tickAt = clock.monotonic();
     this.#schedule(signal);
   }
@@ -76,6 +81,7 @@ export class HeartbeatWatch {
         progress: -1,
         reported: false,
       });
+      void this.#verify(owner, monitor);
     }
     if (keys.length === 0) this.#byOwner.delete(name);
     else this.#byOwner.set(name, keys);
@@ -89,6 +95,15 @@ export class HeartbeatWatch {
     if (progress === watched.progress) return;
     watched.progress = progress;
     watched.progressAt = watched.beatAt;
+  }
+
+  /** H4 */
+  async #verify(owner: ActorAddress, monitor: Monitor): Promise<void> {
+    const gone = await this.#isGone(monitor);
+    const watched = this.#watched.get(monitor.key);
+    if (!gone || watched === undefined || watched.reported) return;
+    watched.reported = true;
+    this.#lost(owner, { key: monitor.key, cause: 'gone', forMs: 0 });
   }
 
   #schedule(signal: AbortSignal): void {

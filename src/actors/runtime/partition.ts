@@ -1,0 +1,85 @@
+/** A hosted partition with everything around its cells: errands carried out, silence noticed, all of it ending together. */
+import type { TreeNode } from '../../domain/tree.ts';
+import type { Bus } from '../ports/bus.ts';
+import type { ActorAddress } from '../ports/mailbox.ts';
+import type { StateEntry } from '../ports/state-store.ts';
+import type { Behaviour, Monitor } from './behaviour.ts';
+import type { CellPorts } from './cell.ts';
+import { ErrandDesk, type ErrandExecutor } from './errand-desk.ts';
+import { HeartbeatWatch } from './heartbeat-watch.ts';
+import { type PartitionClaim, PartitionHost } from './partition-host.ts';
+import type { ChildHandle } from './supervisor.ts';
+
+export type { PartitionClaim };
+
+export interface Heartbeats {
+  readonly bus: Bus;
+  readonly subject: string;
+  readonly tickMs: number;
+  /** Whether its keeper says that it has no such thing. */
+  isGone(monitor: Monitor): Promise<boolean>;
+}
+
+export interface HostedPartition {
+  readonly handle: ChildHandle;
+  readonly host: PartitionHost;
+  signal(to: ActorAddress, verb: string, body: unknown): void;
+  tree(of: ActorAddress): readonly TreeNode[];
+}
+
+/** @param entries the partition's stored records, read after the claim */
+export function hostPartition(
+  claim: PartitionClaim,
+  behaviours: readonly Behaviour<unknown>[],
+  ports: Omit<CellPorts, 'settle'>,
+  executors: Readonly<Record<string, ErrandExecutor>>,
+  heartbeats: Heartbeats,
+  entries: readonly StateEntry[],
+): HostedPartition {
+  const over = new AbortController();
+  const signal = (to: ActorAddress, verb: string, body: unknown): void => host.signal(to, verb, body);
+  const desk = new ErrandDesk(executors, (owner, { verb, body }) => signal(owner, verb, body), ports.report);
+  const watch = new HeartbeatWatch(
+    ports.clock,
+    heartbeats.tickMs,
+    () => heartbeats.bus.connected,
+    (owner, lost) => signal(owner, 'lost', lost),
+    heartbeats.isGone,
+    over.signal,
+  );
+  const beats = heartbeats.bus.subscribe(heartbeats.subject, ({ body }) => {
+    const beat = readBeat(body);
+    if (beat !== null) watch.beat(beat.key, beat.progress);
+  });
+  const byKind = Object.fromEntries(behaviours.map(behaviour => [behaviour.kind, behaviour]));
+  const host = new PartitionHost(
+    claim,
+    byKind,
+    {
+      ...ports,
+      settle: (self, errands, monitors) => {
+        desk.settle(self, errands);
+        watch.settle(self, monitors);
+      },
+    },
+    entries,
+  );
+  const exited = host.exited.then(reason => {
+    over.abort(new Error('partition ended'));
+    desk.drop();
+    beats.close();
+    return reason;
+  });
+  const stop = (): void => void host.stop();
+  return { host, signal, tree: of => host.tree(of), handle: { exited, stop, kill: stop } };
+}
+
+/** Anybody may publish on a heartbeat subject: what is no beat is ignored. */
+function readBeat(bytes: Uint8Array): { key: string; progress: number } | null {
+  try {
+    const { key, progress } = JSON.parse(Buffer.from(bytes).toString('utf8')) as Record<string, unknown>;
+    return typeof key === 'string' && typeof progress === 'number' ? { key, progress } : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,26 @@
+/**
+ * After a claim: is the runner that the state speaks of still there? A node that never heard of it has been restarted, and
+ * its runners died with its predecessor: no need to wait for silence. Everything else the heartbeats will tell.
+ */
+import { AttemptBody, StopAnswer } from '../../domain/messages.ts';
+import { parse, problemsOf } from '../../domain/parse.ts';
+import { SUBJECTS } from '../../domain/subjects.ts';
+import type { Bus } from '../ports/bus.ts';
+import type { Monitor } from '../runtime/behaviour.ts';
+
+const ANSWER_MS = 2_000;
+
+/** @returns true when the node says that it has no such runner */
+export async function isGone(bus: Bus, monitor: Monitor): Promise<boolean> {
+  const { node, ...body } = monitor.body as AttemptBody & { node: string };
+  if (problemsOf(AttemptBody, body).length > 0) return false;
+  try {
+    const answer = await bus.request(SUBJECTS.control(node, 'has'), Buffer.from(JSON.stringify(body)), ANSWER_MS);
+    return (
+      parse(StopAnswer, JSON.parse(Buffer.from(answer.body).toString('utf8')), `The answer of ${node}`).kind ===
+      'unknown'
+    );
+  } catch {
+    return false; // silence is the heartbeat watch's business
+  }
+}

@@ -1,0 +1,33 @@
+/** Child processes of this program, over an IPC channel. They die with us: the channel closes. */
+import { once } from 'node:events';
+import type { ProcessExit, ProcessHandle, ProcessLauncher } from '../../actors/ports/process-launcher.ts';
+import { selfExec } from './self-exec.ts';
+
+export function processLauncher(): ProcessLauncher {
+  return {
+    async launch(role, assignment) {
+      // Its output goes to our standard error: our standard output is an interface.
+      const child = selfExec(role, { stdio: ['ignore', 2, 2, 'ipc'] });
+      const exited = new Promise<ProcessExit>(resolve => {
+        child.once('exit', (code, signal) => resolve({ code, signal }));
+        child.once('error', () => resolve({ code: null, signal: null }));
+      });
+      await Promise.race([once(child, 'spawn'), exited]);
+      const { pid } = child;
+      if (pid === undefined) throw new Error(`the ${role} process could not be started`);
+      child.on('error', () => {}); // a send to a process that has just died: its exit says it
+      const send = (message: unknown): void => {
+        if (child.connected) child.send(message as object, () => {});
+      };
+      send(assignment);
+      const handle: ProcessHandle = {
+        pid,
+        exited,
+        onMessage: receive => child.on('message', receive),
+        send,
+        kill: signal => child.kill(signal),
+      };
+      return handle;
+    },
+  };
+}

@@ -1,0 +1,441 @@
+/**
+ * The composition root: a node's whole supervision tree on one screen. Nothing else starts a process or a loop.
+ *
+ *   node/<id>  one_for_one
+ *   ├─ nats-server            embedded only; a process
+ *   ├─ runners                simple_one_for_one, temporary; processes          role runner
+ *   ├─ node-agent                                                               role runner
+ *   ├─ partitions             simple_one_for_one, temporary                     role orchestrator
+ *   │  └─ partition/<p>  →  orchestrator/<p>  →  scenario/<id>  →  runner       durable actors
+ *   ├─ ownership                                                                role orchestrator
+ *   ├─ mirror, projector                                                        role api
+ *   └─ http, nats-api                                                           role api
+ *
+ * Children start in this order and stop in reverse.
+ */
+import { writeFileSync } from 'node:fs';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import packageJson from '../package.json' with { type: 'json' };
+import { HeartbeatDirectory } from './actors/directory/node-directory.ts';
+import { Gateway } from './actors/gateway/gateway.ts';
+import { serveNatsApi } from './actors/gateway/nats-api.ts';
+import { ScenarioMirror } from './actors/gateway/scenario-mirror.ts';
+import { NodeAgent } from './actors/node/node-agent.ts';
+import { orchestrator } from './actors/orchestrator/orchestrator.ts';
+import { placeRunner } from './actors/orchestrator/place-runner.ts';
+import { orchestratorIn } from './actors/orchestrator-address.ts';
+import { Ownership } from './actors/ownership/ownership.ts';
+import type { Mailbox } from './actors/ports/mailbox.ts';
+import type { StateEntry, StateStore } from './actors/ports/state-store.ts';
+import { Projector } from './actors/projector/projector.ts';
+import { describeExit, type ExitReason } from './actors/runtime/exit-reason.ts';
+import { hostPartition, type PartitionClaim } from './actors/runtime/partition.ts';
+import { addressOf } from './actors/runtime/partition-host.ts';
+import type { SupervisorFlags } from './actors/runtime/restart-plan.ts';
+import { type ChildSpec, Supervisor, type SupervisorEvent } from './actors/runtime/supervisor.ts';
+import { task } from './actors/runtime/task.ts';
+import { isGone } from './actors/scenario/check-runner.ts';
+import { closeLog, purgeLog } from './actors/scenario/log-errands.ts';
+import { scenarioSupervisor } from './actors/scenario/scenario-supervisor.ts';
+import { stopRunner } from './actors/scenario/stop-runner.ts';
+import { buildApi } from './api/api.ts';
+import { TroupeError } from './domain/errors.ts';
+import { LIMITS } from './domain/limits.ts';
+import { BUCKETS, SUBJECTS } from './domain/subjects.ts';
+import type { TreeNode } from './domain/tree.ts';
+import type { NodeConfig } from './infra/config.ts';
+import { cpuClass } from './infra/inference/cpu-class.ts';
+import { openModelCatalog } from './infra/inference/model-catalog.ts';
+import { ENGINE } from './infra/inference/onnxruntime.ts';
+import { natsBus } from './infra/nats/bus.ts';
+import { connect } from './infra/nats/connection.ts';
+import { lockFile } from './infra/nats/data-lock.ts';
+import { startEmbeddedNats } from './infra/nats/embedded-server.ts';
+import { natsJournal } from './infra/nats/journal.ts';
+import { natsMailbox } from './infra/nats/mailbox.ts';
+import { findNatsServer } from './infra/nats/nats-binary.ts';
+import { natsPredictionLog } from './infra/nats/prediction-log.ts';
+import { provision } from './infra/nats/provision.ts';
+import { natsStateStore } from './infra/nats/state-store.ts';
+import { asset } from './infra/process/assets.ts';
+import { processLauncher } from './infra/process/launcher.ts';
+import { systemClock as clock, systemRandom as random } from './infra/process/system-clock.ts';
+import { openProjection } from './infra/sqlite/projection-store.ts';
+import { ffmpegDecoder } from './infra/video/ffmpeg-decoder.ts';
+import { findFfmpeg } from './infra/video/find-binary.ts';
+import { resolveSource } from './infra/video/roots.ts';
+
+export interface RunningNode {
+  readonly url: string;
+  readonly natsUrl: string;
+  /** Resolves when the node has ended, by `stop` or because it gave up. */
+  readonly stopped: Promise<{ readonly reason: string }>;
+  /** Drains: runners leave their logs open, everything ends in order. */
+  stop(): Promise<void>;
+}
+
+/** A node whose parts keep dying is better dead: its own supervisor (systemd, a container) or its user decides. */
+const ROOT: SupervisorFlags = { strategy: 'one_for_one', intensity: 10, periodMs: 60_000 };
+/** Children that nobody restarts here: their durable supervisors do. */
+const DYNAMIC: SupervisorFlags = { strategy: 'simple_one_for_one', intensity: 0, periodMs: 1 };
+const STOP_MS = 5_000;
+
+/**
+ * Starts a node; resolves when it serves.
+ * @throws TroupeError with what to do: DATA or port in use, no nats-server, no ffmpeg
+ */
+export async function startNode(config: NodeConfig, log: (line: string) => void): Promise<RunningNode> {
+  await mkdir(config.data, { recursive: true, mode: 0o700 });
+  const lock = await lockFile(config.data, 'lock', LIMITS.dataLockMs);
+  const starting = new AbortController();
+  const event = ({ supervisor, child, type, reason }: SupervisorEvent): void => {
+    if (type !== 'started' && reason !== 'shutdown' && reason !== 'normal') {
+      log(`${supervisor}: ${child} ${type}${reason === undefined ? '' : ` (${reason})`}`);
+    }
+  };
+  const report = (where: string, what: string, error: unknown): void =>
+    log(`${where}: ${what}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  const supervise = (id: string, flags: SupervisorFlags): Promise<Supervisor> =>
+    Supervisor.start({ id, node: config.node, flags, clock, event });
+  const has = (role: 'api' | 'orchestrator' | 'runner'): boolean => config.roles.includes(role);
+
+  const root = await supervise(`node/${config.node}`, ROOT);
+  const child = (id: string, spec: Pick<ChildSpec, 'start'> & Partial<ChildSpec>) =>
+    root.startChild({ id, kind: id, type: 'worker', restart: 'permanent', shutdown: STOP_MS, ...spec });
+  const closers: (() => void | Promise<void>)[] = [() => lock[Symbol.dispose]()];
+  try {
+    // ── NATS ──
+    let natsUrl = config.nats?.url ?? '';
+    if (config.nats === null) {
+      const { natsServer, searchPath, own } = config.programs;
+      const binary = findNatsServer(natsServer, searchPath, path.join(own, 'nats-server'));
+      await child('nats-server', {
+        shutdown: 2 * STOP_MS,
+        start: async () => {
+          const options = { binary, dataDir: config.data, port: null, relaxedSync: config.relaxedSync };
+          const server = await startEmbeddedNats({ ...options, signal: starting.signal });
+          natsUrl = server.url;
+          let told = false;
+          const ended = ({ code }: { code: number }): ExitReason =>
+            told ? 'shutdown' : { error: { code: 'unavailable', message: `nats-server exited with ${code}` } };
+          const stop = (): void => {
+            told = true;
+            void server.stop();
+          };
+          return { pid: server.pid, exited: server.exited.then(ended), stop, kill: stop };
+        },
+      });
+    }
+    const credsFile = config.nats?.credsFile ?? null;
+    const name = `troupe node ${config.node}`;
+    const nats = await connect(natsUrl, credsFile === null ? { name } : { name, credsFile });
+    closers.push(() => nats[Symbol.asyncDispose]());
+    const { partitions } = await provision(nats, {
+      replicas: 1,
+      partitions: LIMITS.partitions,
+      logBytes: null,
+      signal: starting.signal,
+    });
+    if (partitions !== LIMITS.partitions) {
+      throw new TroupeError(
+        'unavailable',
+        `this cluster has ${partitions} partitions, this version of Troupe ${LIMITS.partitions}`,
+      );
+    }
+    const bus = natsBus(nats);
+    const mailbox = natsMailbox(nats, partitions);
+    const store = natsStateStore(nats, BUCKETS.state);
+    const leases = natsStateStore(nats, BUCKETS.lease);
+    const predictionLog = natsPredictionLog(nats, (subject, seq) =>
+      log(`${subject} holds something that is no record: ${seq}`),
+    );
+    const journal = natsJournal(nats);
+    const silenceMs = config.liveness.heartbeatMs * config.liveness.misses;
+    const directory = new HeartbeatDirectory({ clock, bus }, silenceMs);
+    closers.push(() => directory.close());
+    const models = await openModelCatalog({
+      dirs: [asset('models'), path.join(config.data, 'models')],
+      roots: config.roots,
+    });
+
+    // ── runners ──
+    const hosts = await supervise('partitions', DYNAMIC);
+    const hosted = (): Set<number> => new Set(hosts.ids.map(id => Number(id.slice(id.indexOf('/') + 1))));
+    const startedAt = new Date().toISOString();
+    let agent: NodeAgent | null = null;
+    if (has('runner')) {
+      const media = findFfmpeg({
+        given: config.programs.ffmpeg,
+        searchPath: config.programs.searchPath,
+        own: config.programs.own,
+      });
+      if (media === null) {
+        throw new TroupeError(
+          'unavailable',
+          'ffmpeg and ffprobe were not found. Install ffmpeg (apt-get install ffmpeg), set TROUPE_FFMPEG, or run: npm run setup',
+        );
+      }
+      const decoder = await ffmpegDecoder(media);
+      const runners = await supervise('runners', DYNAMIC);
+      await child('runners', { type: 'supervisor', start: async () => runners });
+      const engine = { decoder: decoder.engine, ...ENGINE, cpu: cpuClass() };
+      await child('node-agent', {
+        shutdown: 2 * config.liveness.shutdownMs,
+        start: async () => {
+          const running = new NodeAgent(
+            {
+              bus,
+              clock,
+              mailbox,
+              launcher: processLauncher(),
+              models,
+              decoder,
+              runners,
+              resolveSource: uri => resolveSource(uri, config.roots),
+              report: (what, error) => report('node-agent', what, error),
+            },
+            {
+              id: config.node,
+              slots: config.slots,
+              engine,
+              workers: config.workers,
+              heartbeatMs: config.liveness.heartbeatMs,
+              probeMs: LIMITS.probeMs,
+              shutdownMs: config.liveness.shutdownMs,
+              view: () => ({
+                id: config.node,
+                roles: [...config.roles],
+                roots: [...config.roots],
+                pid: process.pid,
+                partitions: [...hosted()].sort((a, b) => a - b),
+                version: packageJson.version,
+                startedAt,
+              }),
+              runnerSettings: { natsUrl, credsFile, ...media },
+            },
+          );
+          agent = running;
+          return task(
+            signal => new Promise(resolve => signal.addEventListener('abort', () => resolve(running.drain()))),
+          );
+        },
+      });
+    }
+
+    // ── orchestrators and scenario supervisors ──
+    let ownership: Ownership | null = null;
+    if (has('orchestrator')) {
+      const { backoffFirstMs, backoffMostMs, shutdownMs, stallMs, placementRetryMs, heartbeatMs } = config.liveness;
+      const world = {
+        clock,
+        random,
+        store,
+        mailbox,
+        journal,
+        answer: (inbox: string, body: unknown, revision: number) =>
+          bus.publish(inbox, Buffer.from(JSON.stringify({ ...(body as object), revision }))),
+        report: (self: { kind: string; id: string }, what: string, error: unknown) =>
+          report(`${self.kind}/${self.id}`, what, error),
+      };
+      const behaviours = [
+        orchestrator({ placementRetryMs }),
+        scenarioSupervisor({ backoffFirstMs, backoffMostMs, shutdownMs, silenceMs, stallMs }),
+      ];
+      const executors = {
+        'place-runner': placeRunner({ bus, clock, directory, answerMs: LIMITS.probeMs + 2_000 }),
+        'stop-runner': stopRunner({ bus, clock, directory }),
+        'close-log': closeLog({ log: predictionLog, clock }),
+        'purge-log': purgeLog({ log: predictionLog, clock }),
+      };
+      const beats = {
+        subject: SUBJECTS.heartbeats('runner'),
+        tickMs: Math.max(20, heartbeatMs / 2),
+        bus,
+        isGone: isGone.bind(null, bus),
+      };
+      const host = async (claims: readonly PartitionClaim[]): Promise<void> => {
+        const stored = await readAll(store, mailbox, new Set(claims.map(claim => claim.partition)));
+        for (const claim of claims) {
+          const { partition } = claim;
+          await hosts.startChild({
+            id: `partition/${partition}`,
+            kind: 'partition',
+            type: 'supervisor',
+            restart: 'temporary',
+            shutdown: STOP_MS,
+            start: async () => {
+              const entries = stored.get(partition) ?? [];
+              const owned = hostPartition(claim, behaviours, world, executors, beats, entries);
+              const root = orchestratorIn(partition);
+              const capacity = directory.onCapacity(() => owned.signal(root, 'capacity', {}));
+              void owned.handle.exited.then(() => capacity.close());
+              return { ...owned.handle, tree: () => [orchestratorRow(config.node, partition, owned.tree(root))] };
+            },
+          });
+        }
+      };
+      await child('partitions', { type: 'supervisor', start: async () => hosts });
+      const settings = { node: config.node, partitions, renewMs: LIMITS.leaseRenewMs, deadMs: 5 * LIMITS.leaseRenewMs };
+      await child('ownership', {
+        start: async () => {
+          const claims = new Ownership({ clock, random, leases, hosted, host }, settings);
+          ownership = claims;
+          return task(signal => claims.run(signal));
+        },
+      });
+    }
+
+    // ── the outside ──
+    const tree = (): TreeNode => nodeRow(config.node, root.tree());
+    const served = bus.subscribe(SUBJECTS.control(config.node, 'tree'), ({ reply }) => {
+      if (reply !== null) bus.publish(reply, Buffer.from(JSON.stringify(tree())));
+    });
+    closers.push(() => served.close());
+    let url = '';
+    if (has('api')) {
+      const projection = openProjection(path.join(config.data, 'projection.db'));
+      closers.push(() => projection.close());
+      const mirror = new ScenarioMirror(store, clock, (id, lastRun) => projection.forget(id, lastRun));
+      await child('mirror', { start: async () => task(signal => mirror.run(signal)) });
+      await child('projector', {
+        start: async () => task(signal => new Projector({ log: predictionLog, store: projection, clock }).run(signal)),
+      });
+      const unready = (): string[] => {
+        const orphans = ownership?.unowned() ?? [];
+        return orphans.length === 0 ? [] : [`no live node owns the partitions ${orphans.join(', ')}`];
+      };
+      const ports = { bus, clock, random, mailbox, store, mirror, projection, directory, models, unready };
+      const gateway = new Gateway(ports);
+      closers.push(() => gateway.close());
+      await child('nats-api', { start: async () => task(signal => serveNatsApi({ bus, random, gateway }, signal)) });
+      let port = config.port;
+      await child('http', {
+        start: async () => {
+          const options = {
+            host: config.host,
+            token: config.token,
+            version: packageJson.version,
+            onDefect: (error: unknown, requestId: string) => report('http', `request ${requestId}`, error),
+          };
+          const app = await buildApi({ gateway, cluster: gateway, projection, clock, random, options });
+          await listen(app, config.host, port);
+          const address = app.server.address();
+          if (address === null || typeof address === 'string') throw new Error('the HTTP server has no port');
+          port = address.port; // kept across restarts
+          url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
+          return task(signal => new Promise(resolve => signal.addEventListener('abort', () => resolve(app.close()))));
+        },
+      });
+      await ready(gateway, root);
+      await writeEndpoint(config.data, { url, nats: natsUrl, pid: process.pid, node: config.node });
+      closers.push(() => rm(path.join(config.data, 'endpoint.json'), { force: true }));
+    }
+    const stopped = root.exited.then(async reason => {
+      for (const close of closers.toReversed()) await close();
+      return { reason: describeExit(reason) };
+    });
+    return {
+      url,
+      natsUrl,
+      stopped,
+      stop: async () => {
+        // Runners first: their last batches and the reports of their exits want everything else alive.
+        await agent?.drain();
+        root.stop();
+        await stopped;
+      },
+    };
+  } catch (error) {
+    starting.abort(error);
+    root.stop();
+    await root.exited;
+    for (const close of closers.toReversed()) await close();
+    throw error;
+  }
+}
+
+/** Every stored record of some partitions, once. */
+async function readAll(
+  store: StateStore,
+  mailbox: Mailbox,
+  wanted: ReadonlySet<number>,
+): Promise<Map<number, StateEntry[]>> {
+  const found = new Map<number, StateEntry[]>();
+  const reading = new AbortController();
+  for await (const change of store.watch(reading.signal)) {
+    if (change.kind === 'current') break;
+    const address = change.kind === 'entry' ? addressOf(change.entry.key) : null;
+    if (address === null || change.kind !== 'entry') continue;
+    const partition = mailbox.partitionOf(address);
+    if (!wanted.has(partition)) continue;
+    const entries = found.get(partition) ?? [];
+    entries.push(change.entry);
+    found.set(partition, entries);
+  }
+  reading.abort();
+  return found;
+}
+
+async function ready(gateway: Gateway, root: Supervisor): Promise<void> {
+  let ended = false;
+  void root.exited.then(() => {
+    ended = true;
+  });
+  const deadline = clock.monotonic() + LIMITS.readyMs;
+  for (;;) {
+    const missing = await gateway.notReady();
+    if (missing.length === 0) return;
+    if (ended || clock.monotonic() > deadline) {
+      throw new TroupeError('not_ready', `the node did not become ready: ${missing.join('; ')}`);
+    }
+    await clock.sleep(10);
+  }
+}
+
+async function listen(
+  app: { listen(at: { host: string; port: number }): Promise<string> },
+  host: string,
+  port: number,
+): Promise<void> {
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    throw new TroupeError(
+      'unavailable',
+      `port ${port} on ${host} is in use. Choose another with --port, or --port 0 for any free one.`,
+    );
+  }
+}
+
+/** Whole or not at all: a reader never sees half a file. */
+async function writeEndpoint(data: string, endpoint: Readonly<Record<string, unknown>>): Promise<void> {
+  const file = path.join(data, 'endpoint.json');
+  writeFileSync(`${file}.new`, `${JSON.stringify(endpoint)}\n`, { mode: 0o600 });
+  await rename(`${file}.new`, file);
+}
+
+const nodeRow = (node: string, children: readonly TreeNode[]): TreeNode => ({
+  id: `node/${node}`,
+  kind: 'node',
+  type: 'supervisor',
+  strategy: ROOT.strategy,
+  state: 'running',
+  node,
+  pid: process.pid,
+  restarts: 0,
+  children: [...children],
+});
+
+const orchestratorRow = (node: string, partition: number, children: readonly TreeNode[]): TreeNode => ({
+  id: `orchestrator/${orchestratorIn(partition).id}`,
+  kind: 'orchestrator',
+  type: 'supervisor',
+  strategy: 'simple_one_for_one',
+  state: 'running',
+  node,
+  pid: null,
+  restarts: 0,
+  children: [...children],
+});
