@@ -196,7 +196,7 @@ async function freeSlot(ring: FrameRing, signal: AbortSignal): Promise<number> {
   }
 }
 
-/** D2. */
+/** D2. `frame` is the first one not delivered: ffmpeg 5 loses the last pictures before an error. */
 function brokenOff(ffmpeg: MediaProcess, exit: MediaExit, source: SourceInfo, frame: number): TroupeError {
   const complaints = ffmpeg.complaints.lines();
   const why = complaints.some(line => line.includes(SIZE_REFUSED))
