@@ -15,7 +15,7 @@ export const systemClock: Clock = {
     let timeout: NodeJS.Timeout;
     const arm = (): void => {
       const leftMs = dueMs - performance.now();
-      timeout = setTimeout(leftMs > LONGEST_MS ? arm : fire, Math.min(leftMs, LONGEST_MS)).unref();
+      timeout = setTimeout(leftMs > LONGEST_MS ? arm : fire, Math.max(0, Math.min(leftMs, LONGEST_MS))).unref();
     };
     arm();
     return { cancel: () => clearTimeout(timeout) };
