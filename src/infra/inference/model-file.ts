@@ -1,0 +1,22 @@
+/** Reads a model file whole: a bounded regular file, nothing else. */
+import { webcrypto } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import { TroupeError } from '../../domain/errors.ts';
+import { LIMITS } from '../../domain/limits.ts';
+
+/** @throws TroupeError model_not_found | model_unsupported */
+export async function readModelFile(file: string): Promise<Buffer<ArrayBuffer>> {
+  await using handle = await open(file, 'r').catch((cause: Error) => {
+    throw new TroupeError('model_not_found', `the model ${file} cannot be read: ${cause.message}`, { cause });
+  });
+  const stat = await handle.stat();
+  if (!stat.isFile()) throw new TroupeError('model_unsupported', `${file} is not a file`);
+  if (stat.size > LIMITS.modelBytes) {
+    throw new TroupeError('model_unsupported', `${file} has ${stat.size} bytes; at most ${LIMITS.modelBytes} are read`);
+  }
+  return handle.readFile();
+}
+
+/** Hex; computed off the event loop. */
+export const sha256 = async (bytes: Uint8Array<ArrayBuffer>): Promise<string> =>
+  Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes)).toString('hex');
