@@ -186,6 +186,7 @@ async function bring(tool) {
     const command = tool.byHand[process.platform] ?? `see the manual of ${tool.name}`;
     throw new Error(
       `Troupe needs ${tool.name} ${tool.least.join('.')} or later and could not bring it: ${error.message}\n  To install it: ${command}`,
+      { cause: error },
     );
   } finally {
     rmSync(scratch, { recursive: true, force: true });
@@ -222,7 +223,7 @@ async function bringFfmpeg(scratch) {
       '#!/bin/sh',
       'self=$0; [ -L "$self" ] && self=$(readlink -f "$self")',
       'here=${self%/*}',
-      `LD_LIBRARY_PATH="${[...libraries].sort().join(':')}" exec "$here/../ffmpeg/usr/bin/${name}" "$@"`,
+      `LD_LIBRARY_PATH="${[...libraries].join(':')}" exec "$here/../ffmpeg/usr/bin/${name}" "$@"`,
     ];
     writeFileSync(path.join(scratch, 'bin', name), `${lines.join('\n')}\n`, { mode: 0o755 });
     await run(path.join(scratch, 'bin', name), ['-version']);

@@ -1,0 +1,85 @@
+import { globSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+
+const test = suite('tidy');
+const root = path.resolve(import.meta.dirname, '../..');
+const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
+const source = globSync('src/**/*.ts', { cwd: root });
+const tests = globSync('tests/**/*.test.ts', { cwd: root });
+
+interface Package {
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly optionalDependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
+}
+const { dependencies, optionalDependencies, devDependencies } = JSON.parse(read('package.json')) as Package;
+const wanted = Object.entries({ ...dependencies, ...optionalDependencies, ...devDependencies });
+
+/** `file:line` of every line of code, comments left out, that matches. */
+function linesWith(files: readonly string[], pattern: RegExp): string[] {
+  return files.flatMap(file =>
+    read(file)
+      .split('\n')
+      .flatMap((line, i) => (pattern.test(line.replace(/^\s*(\/?\*|\/\/).*/, '')) ? [`${file}:${i + 1}`] : [])),
+  );
+}
+
+test('the patterns below look at something', () => {
+  assert.ok(source.length >= 100 && tests.length >= 10 && wanted.length >= 20);
+});
+
+test('only config.ts reads process.env', () => {
+  const files = source.filter(file => file !== 'src/infra/config.ts');
+  assert.equal(linesWith(files, /process\.env\b(?!\['\w+'\] = )/), []);
+});
+
+test('domain and actors have time and chance from ports', () => {
+  const files = source.filter(file => /^src\/(domain|actors)\//.test(file));
+  const forbidden =
+    /\b(Date\.now|new Date\(\)|performance\.|setTimeout|setInterval|setImmediate|Math\.random|randomUUID|randomBytes|node:timers|node:crypto)/;
+  assert.equal(linesWith(files, forbidden), []);
+});
+
+test('every suite is run and no test is singled out', () => {
+  const unrun = tests.filter(file => {
+    const made = read(file).matchAll(/^const (\w+) = suite\(/gm);
+    return [...made].some(([, name]) => !read(file).includes(`\n${name}.run();`));
+  });
+  assert.equal(unrun, []);
+  assert.equal(linesWith(tests, /^\w+\.only\(/), []);
+});
+
+test('every dependency is pinned exactly and has its row in DEPENDENCIES.md, with that version', () => {
+  const rows = read('docs/DEPENDENCIES.md')
+    .split('\n')
+    .flatMap(line => {
+      const [name, version, licence, reason] = line
+        .split('|')
+        .slice(1)
+        .map(cell => cell.trim());
+      return licence && reason ? [`${name} ${version}`] : [];
+    });
+  const missing = wanted.map(([name, version]) => `\`${name}\` ${version}`).filter(row => !rows.includes(row));
+  assert.equal(missing, []);
+  assert.equal(
+    wanted.filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version)).map(([name]) => name),
+    [],
+  );
+});
+
+test('DEPENDENCIES.md names no package that is gone', () => {
+  const named = [...read('docs/DEPENDENCIES.md').matchAll(/^\| `([^`]+)` \| \d/gm)].map(([, name]) => name ?? '');
+  const known = new Set(wanted.map(([name]) => name));
+  assert.equal(
+    named.filter(name => !known.has(name)),
+    [],
+  );
+});
+
+test('the lock file names no registry: everyone installs from their own', () => {
+  assert.equal(linesWith(['package-lock.json'], /"resolved": |registry/), []);
+});
+
+test.run();
