@@ -290,19 +290,32 @@ export function decoderContract(test: Test, open: () => Promise<Decoder>): void 
     });
   }
 
-  for (const [name, whole] of [
-    ['cut.mkv', 'starts-late.mkv'],
-    ['cut.avi', 'b-frames.avi'],
-    ['cut.ts', 'transport.ts'],
-  ] as const) {
-    test(`a truncated file (${name}) gives what can be decoded, and a warning`, async () => {
-      CLIPS[whole]?.(at(`whole-${name}`));
-      const bytes = readFileSync(at(`whole-${name}`));
-      writeFileSync(at(name), bytes.subarray(0, Math.floor(bytes.length * 0.7)));
-      const { pictures, result } = await decodeAll(await open(), at(name));
+  for (const whole of ['starts-late.mkv', 'b-frames.avi', 'index-first.mp4']) {
+    test(`a truncated file (${whole}) gives what can be decoded, with a warning, and resumes exactly`, async () => {
+      const decoder = await open();
+      CLIPS[whole]?.(at(whole));
+      const bytes = readFileSync(at(whole));
+      const cut = at(`cut-${whole}`);
+      writeFileSync(cut, bytes.subarray(0, Math.floor(bytes.length * 0.7)));
+      const decoded = await decodeAll(decoder, cut);
+      const { pictures, result } = decoded;
       assert.ok(pictures.length > 4 && pictures.length < CLIP_FRAMES, `${pictures.length} frames`);
       assert.is(result.frames, pictures.length);
       assert.ok(result.warnings.length > 0 && result.warnings.length <= 20);
+      await expectExactResume(decoder, cut, decoded, [1, pictures.length - 2]);
+    });
+  }
+
+  for (const place of [0.35, 0.5, 0.7]) {
+    test(`a file damaged at ${place} of its length resumes exactly after any frame, with a warning`, async () => {
+      const decoder = await open();
+      CLIPS['index-first.mp4']?.(at('damaged.mp4'));
+      const bytes = readFileSync(at('damaged.mp4'));
+      bytes.fill(0x55, Math.floor(bytes.length * place), Math.floor(bytes.length * (place + 0.05)));
+      writeFileSync(at('damaged.mp4'), bytes);
+      const decoded = await decodeAll(decoder, at('damaged.mp4'));
+      assert.ok(decoded.result.warnings.length > 0);
+      await expectExactResume(decoder, at('damaged.mp4'), decoded, decoded.pictures.keys());
     });
   }
 

@@ -27,6 +27,7 @@ export function ffmpeg(...args: readonly string[]): void {
 /** Name of each clip: what is difficult about it. */
 export const CLIPS: Readonly<Record<string, (file: string) => void>> = {
   'b-frames.mp4': file => ffmpeg(...SOURCE, ...X264, file),
+  'index-first.mp4': file => ffmpeg(...SOURCE, ...X264, '-movflags', '+faststart', file),
   'variable-rate.mkv': file =>
     ffmpeg(
       ...SOURCE,

@@ -127,6 +127,7 @@ test('endless complaints are kept to 20 lines of bounded length, without address
 
 const SEEKS = [
   'b-frames.mp4',
+  'index-first.mp4',
   'variable-rate.mkv',
   'starts-late.mkv',
   'alt-ref.webm',

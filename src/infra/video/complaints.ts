@@ -31,6 +31,11 @@ export class Complaints {
     return [...this.#first, ...gap, ...this.#last];
   }
 
+  /** Nothing was complained of so far. */
+  get none(): boolean {
+    return this.#first.length === 0 && this.#partial === '';
+  }
+
   /** The last line, which is where ffmpeg says why it gave up; empty when it said nothing. */
   last(): string {
     return this.#last.at(-1) ?? this.#first.at(-1) ?? '';

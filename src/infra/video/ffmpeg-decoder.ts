@@ -2,7 +2,9 @@
  * The decoder port on a native ffmpeg. Owns the child process and the numbering of frames; knows nothing of models.
  *
  * D1 Frame numbers count the frames that ffmpeg puts out from the start of the file. After a seek, numbering begins
- *    only at a frame with the resume point's own time; when that cannot be had, frames are counted from the start.
+ *    only at a frame with the resume point's own time, and only if ffmpeg had nothing to complain of until there: a
+ *    damaged key frame is patched up from the pictures before it, which a seek does not decode. When that cannot be had,
+ *    frames are counted from the start.
  * D2 Only an exit with code 0 on a frame boundary, with as many times as pictures, is the end of the video.
  * D3 Memory is the ring and the pipes: pixels go from a pipe's chunk into a slot, and without a free slot nothing is
  *    read, so that ffmpeg waits.
@@ -111,6 +113,7 @@ async function decodeOnce(
           const time = await times.next();
           if (time.done === true) throw brokenOff(ffmpeg, await ffmpeg.exited, source, position.index + 1);
           if (!position.advance(time.value)) return null;
+          if (seekMs !== null && position.index === resume?.frame && !(await ffmpeg.wasSilent())) return null;
           missing = ring.slotBytes;
           frame = { index: position.index, ptsMs: source.startMs === null ? null : time.value };
           if (position.isNew && sink.wants(frame)) slot = await freeSlot(ring, signal);

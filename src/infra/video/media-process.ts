@@ -65,6 +65,16 @@ export class MediaProcess implements AsyncDisposable {
     signal.addEventListener('abort', this.#kill, { once: true });
   }
 
+  /**
+   * Whether the child had written nothing on stderr when it wrote what was read last on another pipe: that lies in its
+   * pipe by now, and the second turn of the event loop has looked at every pipe.
+   */
+  async wasSilent(): Promise<boolean> {
+    await new Promise(setImmediate);
+    await new Promise(setImmediate);
+    return this.complaints.none;
+  }
+
   /** M2. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#signal.removeEventListener('abort', this.#kill);
