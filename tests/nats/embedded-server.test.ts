@@ -21,10 +21,18 @@ let dataDir = '';
 test.before.each(() => {
   dataDir = mkdtempSync(path.join(tmpdir(), 'troupe-embedded-'));
 });
-test.after.each(() => rmSync(dataDir, { recursive: true, force: true }));
+test.after.each(async () => {
+  for (const server of started.splice(0)) await server.stop();
+  rmSync(dataDir, { recursive: true, force: true });
+});
 
-const start = (port: number | null = null, binary = natsServerBinary()): Promise<EmbeddedNats> =>
-  startEmbeddedNats({ binary, dataDir, port, relaxedSync: false, signal: new AbortController().signal });
+const started: EmbeddedNats[] = [];
+const start = async (port: number | null = null, binary = natsServerBinary()): Promise<EmbeddedNats> => {
+  const { signal } = new AbortController();
+  const server = await startEmbeddedNats({ binary, dataDir, port, relaxedSync: false, signal });
+  started.push(server);
+  return server;
+};
 
 /** A parent process of its own that embeds a server in `dataDir` and says where it is. */
 async function startParent(): Promise<{ parent: ChildProcess; pid: number; port: number }> {

@@ -20,7 +20,7 @@ export interface DataLock extends Disposable {
   readonly fd: number;
 }
 
-const POLL_MS = 20;
+const POLL_MS = 50;
 /** Of macOS's open(2), which can lock by itself. */
 const DARWIN_O_EXLOCK = 0x20;
 
@@ -31,14 +31,14 @@ const DARWIN_O_EXLOCK = 0x20;
 export async function lockFile(folder: string, name: string, waitMs: number, signal?: AbortSignal): Promise<DataLock> {
   mkdirSync(folder, { recursive: true });
   const file = path.join(folder, name);
-  for (let waitedMs = 0; ; waitedMs += POLL_MS) {
+  for (const start = performance.now(); ; ) {
     const fd = tryLock(file);
     if (fd !== null) {
       ftruncateSync(fd);
       writeSync(fd, `${process.pid}\n`, 0);
       return held(fd);
     }
-    if (waitedMs >= waitMs) {
+    if (performance.now() - start >= waitMs) {
       const holder = readFileSync(file, 'utf8').trim();
       const who = holder === '' ? 'another process' : `process ${holder}`;
       throw new TroupeError('unavailable', `${folder} is in use by ${who}: stop it, or choose another folder.`);

@@ -32,16 +32,19 @@ const TROUBLE: ReadonlySet<string> = new Set(['heartbeats_missed', 'consumer_not
 
 /** Ends when the signal aborts. @throws StreamReplaced; JetStream's error when there is no such stream or the connection is closed */
 export async function* readOrdered(nats: Nats, range: Range, signal: AbortSignal): AsyncGenerator<JsMsg, void, void> {
-  let lastSeq = 0;
+  let next = range.fromSeq;
   let created: string | null = null;
   while (!signal.aborted) {
-    const opened = await open(nats, range, Math.max(range.fromSeq, lastSeq + 1), signal);
+    const opened = await open(nats, range, next, signal);
     if (opened === null) return;
-    if ((created ??= opened.created) !== opened.created || opened.lastSeq < lastSeq)
+    const lostItsEnd = next > range.fromSeq && opened.lastSeq < next - 1;
+    if ((created ??= opened.created) !== opened.created || lostItsEnd)
       throw new StreamReplaced(`stream ${range.stream} is not the one that was read before`);
     const messages = await opened.consumer.consume(PULL);
     const stop = (): void => messages.stop();
     signal.addEventListener('abort', stop);
+    // Aborted while the consumer was made: the listener came too late.
+    if (signal.aborted) stop();
     const unlisten = nats.onStatus(status => {
       if (status.type === 'disconnect' || status.type === 'close') stop();
     });
@@ -51,8 +54,8 @@ export async function* readOrdered(nats: Nats, range: Range, signal: AbortSignal
     try {
       for await (const message of messages) {
         if (signal.aborted) return;
-        if (message.seq <= lastSeq || message.seq < range.fromSeq) continue;
-        lastSeq = message.seq;
+        if (message.seq < next) continue;
+        next = message.seq + 1;
         yield message;
       }
     } finally {
