@@ -1,8 +1,130 @@
-/** What a node is told: the only reader of the environment. Order: flag, environment, `troupe.toml`, default. */
-import { availableParallelism, homedir } from 'node:os';
+/**
+ * What a node or a command is told: the only reader of the environment.
+ *
+ * F1 Order: flag, environment (`TROUPE_<OPTION>`), `troupe.toml` of the current folder, default. A variable that is
+ *    empty is not set.
+ * F2 A value passes its schema or is refused by the name it was given under; an unknown key of `troupe.toml` is refused.
+ * F3 A host that other machines can reach wants a token.
+ */
+import { readFileSync, statSync } from 'node:fs';
+import { availableParallelism, homedir, hostname } from 'node:os';
 import path from 'node:path';
-import type { NodeRole } from '../domain/node.ts';
+import { parse as parseToml, TomlError } from 'smol-toml';
+import Type, { type Static } from 'typebox';
+import { TroupeError } from '../domain/errors.ts';
+import { Id } from '../domain/ids.ts';
+import { LIMITS } from '../domain/limits.ts';
+import { NodeRole } from '../domain/node.ts';
+import { invalidRequest, parse, problemsOf } from '../domain/parse.ts';
+import { Sampling } from '../domain/sampling.ts';
+import { ScenarioRequest } from '../domain/scenario.ts';
 import { asset } from './process/assets.ts';
+
+const Text = Type.String({ minLength: 1, maxLength: 4096 });
+const Url = Type.String({ pattern: '^https?://\\S+$' });
+const Ms = Type.Integer({ minimum: 1, maximum: LIMITS.livenessMs });
+const { threshold, iou, classes, segments, model } = ScenarioRequest.properties;
+const { every, fps, from, to } = Sampling.properties;
+
+/** Every option by its long name: a key of `troupe.toml`, `--<name>` where a command has it, `TROUPE_<NAME>`. */
+export const Options = Type.Partial(
+  Type.Object({
+    // of a node
+    host: Text,
+    port: Type.Integer({ minimum: 0, maximum: 65_535 }),
+    data: Text,
+    nats: Type.String({ pattern: '^(nats|tls)://\\S+$' }),
+    creds: Text,
+    roles: Type.Array(NodeRole, { minItems: 1 }),
+    node: Id,
+    slots: Type.Integer({ minimum: 1, maximum: LIMITS.slots }),
+    workers: Type.Integer({ minimum: 1, maximum: LIMITS.workers }),
+    root: Type.Array(Text, { minItems: 1 }),
+    token: Type.String({ pattern: '^[\\x21-\\x7e]+$' }),
+    'relaxed-sync': Type.Boolean(),
+    'heartbeat-ms': Ms,
+    misses: Type.Integer({ minimum: 2, maximum: 1000 }),
+    'stall-ms': Ms,
+    'backoff-first-ms': Ms,
+    'backoff-most-ms': Ms,
+    'shutdown-ms': Ms,
+    'placement-retry-ms': Ms,
+    // of a command
+    url: Url,
+    json: Type.Boolean(),
+    // of a scenario
+    id: Id,
+    out: Text,
+    model,
+    every,
+    fps,
+    from,
+    to,
+    threshold,
+    iou,
+    classes,
+    segments,
+  }),
+  { additionalProperties: false },
+);
+export type Options = Static<typeof Options>;
+
+/** Options as a command line gives them: text, `true` for a switch, a list for what may be repeated. */
+export type Flags = { readonly [Name in keyof Options]?: string | boolean | readonly string[] | undefined };
+
+/** Where options are looked for besides the flags. */
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+}
+
+const here = (): Surroundings => ({ env: process.env, cwd: process.cwd() });
+
+/** F1, F2. @throws TroupeError invalid_request */
+export function settings(flags: Flags = {}, { env, cwd }: Surroundings = here()): Options {
+  const given: Record<string, unknown> = fileOptions(path.join(cwd, 'troupe.toml'));
+  for (const [name, schema] of Object.entries(Options.properties)) {
+    const variable = `TROUPE_${name.toUpperCase().replaceAll('-', '_')}`;
+    const flag = flags[name as keyof Options];
+    const text = flag ?? (env[variable] || undefined);
+    if (text === undefined) continue;
+    const label = flag === undefined ? variable : `--${name}`;
+    const value = typeof text === 'string' ? fromText(text, name, 'type' in schema ? schema.type : '') : text;
+    const errors = problemsOf(Options, { [name]: value });
+    if (errors.length > 0) throw invalidRequest(name === 'token' ? label : `${label} ${String(text)}`, errors);
+    given[name] = value;
+  }
+  return given;
+}
+
+function fileOptions(file: string): Options {
+  try {
+    return parse(Options, parseToml(readIfThere(file) ?? ''), file);
+  } catch (error) {
+    if (error instanceof TomlError) throw refuse(`${file}: ${error.message}`);
+    throw error;
+  }
+}
+
+function readIfThere(file: string): string | null {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+/** What is no number, switch or list stays text, for the schema to refuse. */
+function fromText(text: string, name: string, type: unknown): unknown {
+  if (type === 'array') {
+    const items = text.split(name === 'root' ? path.delimiter : ',').map(item => item.trim());
+    return items.filter(item => item !== '');
+  }
+  if (type === 'boolean') return ({ true: true, '1': true, false: false, '0': false } as const)[text] ?? text;
+  if (type === 'integer' || type === 'number') return /^[+-]?(\d+\.?\d*|\.\d+)$/.test(text) ? Number(text) : text;
+  return text;
+}
 
 export interface NodeConfig {
   readonly host: string;
@@ -58,8 +180,8 @@ export interface Programs {
   readonly own: string;
 }
 
-export const defaultData = (): string =>
-  path.join(process.env['XDG_DATA_HOME'] || path.join(homedir(), '.local', 'share'), 'troupe');
+export const defaultData = (env: Surroundings['env'] = process.env): string =>
+  path.join(env['XDG_DATA_HOME'] || path.join(env['HOME'] || homedir(), '.local', 'share'), 'troupe');
 
 export const programs = (): Programs => ({
   natsServer: process.env['TROUPE_NATS_SERVER'],
@@ -71,3 +193,81 @@ export const programs = (): Programs => ({
 export const defaultSlots = (): number => 2 * availableParallelism();
 /** More sessions than four in one runner seldom pay: the decoder becomes the bottleneck. */
 export const defaultWorkers = (): number => Math.min(4, availableParallelism());
+
+/** @throws TroupeError invalid_request */
+export function nodeConfig(flags: Flags = {}, around: Surroundings = here()): NodeConfig {
+  const given = settings(flags, around);
+  const absolute = (file: string): string => path.resolve(around.cwd, file);
+  const host = given.host ?? '127.0.0.1';
+  if (!isLoopback(host) && given.token === undefined) {
+    throw refuse(`--host ${host} can be reached from other machines: give a token with --token or TROUPE_TOKEN.`);
+  }
+  if (given.creds !== undefined && given.nats === undefined) throw refuse('--creds needs --nats URL.');
+  const data = dataOf(given, around);
+  const roots = given.root?.map(absolute);
+  for (const root of roots ?? []) {
+    if (statSync(root, { throwIfNoEntry: false })?.isDirectory() !== true) throw refuse(`--root ${root} is no folder.`);
+  }
+  return {
+    host,
+    port: given.port ?? DEFAULT_PORT,
+    data,
+    nats:
+      given.nats === undefined
+        ? null
+        : { url: given.nats, credsFile: given.creds === undefined ? null : absolute(given.creds) },
+    roles: [...new Set(given.roles ?? (['api', 'orchestrator', 'runner'] as const))],
+    node: given.node ?? machineId(),
+    slots: given.slots ?? defaultSlots(),
+    workers: given.workers ?? defaultWorkers(),
+    roots: roots ?? [around.cwd, data],
+    token: given.token ?? null,
+    relaxedSync: given['relaxed-sync'] ?? false,
+    liveness: {
+      heartbeatMs: given['heartbeat-ms'] ?? LIVENESS.heartbeatMs,
+      misses: given.misses ?? LIVENESS.misses,
+      stallMs: given['stall-ms'] ?? LIVENESS.stallMs,
+      backoffFirstMs: given['backoff-first-ms'] ?? LIVENESS.backoffFirstMs,
+      backoffMostMs: given['backoff-most-ms'] ?? LIVENESS.backoffMostMs,
+      shutdownMs: given['shutdown-ms'] ?? LIVENESS.shutdownMs,
+      placementRetryMs: given['placement-retry-ms'] ?? LIVENESS.placementRetryMs,
+    },
+    programs: programs(),
+  };
+}
+
+/** How a command reaches a node. */
+export interface ClientConfig {
+  readonly url: string;
+  /** `option`: the user named it. `endpoint`: a node of this DATA wrote it, and may be gone. `default`: a guess. */
+  readonly from: 'option' | 'endpoint' | 'default';
+  readonly token: string | null;
+}
+
+const Endpoint = Type.Object({ url: Url });
+
+/** @throws TroupeError invalid_request */
+export function clientConfig(flags: Flags = {}, around: Surroundings = here()): ClientConfig {
+  const given = settings(flags, around);
+  const token = given.token ?? null;
+  if (given.url !== undefined) return { url: given.url.replace(/\/+$/, ''), from: 'option', token };
+  const file = path.join(dataOf(given, around), 'endpoint.json');
+  const text = readIfThere(file);
+  if (text === null) return { url: `http://127.0.0.1:${given.port || DEFAULT_PORT}`, from: 'default', token };
+  return { url: parse(Endpoint, JSON.parse(text), file).url, from: 'endpoint', token };
+}
+
+const DEFAULT_PORT = 8080;
+
+const refuse = (message: string): TroupeError => new TroupeError('invalid_request', message);
+
+const dataOf = ({ data }: Options, { env, cwd }: Surroundings): string => path.resolve(cwd, data ?? defaultData(env));
+
+/** F3: a name that only this machine can reach. */
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+
+const machineId = (): string =>
+  hostname()
+    .replaceAll(/[^A-Za-z0-9_-]+/g, '-')
+    .slice(0, 64) || 'node';

@@ -1,0 +1,99 @@
+/**
+ * `troupe run VIDEO`: a job on a running or an embedded node.
+ *
+ * R1 Ctrl-C stops the scenario, ends an embedded node and names the command that goes on; a second one ends at once.
+ */
+import { randomBytes } from 'node:crypto';
+import { accessSync, constants, realpathSync } from 'node:fs';
+import path from 'node:path';
+import { TroupeError } from '../domain/errors.ts';
+import { type Flags, type Options, settings } from '../infra/config.ts';
+import { type Job, type JobResult, runJob, summary } from './job.ts';
+import { NodeLink } from './node-link.ts';
+import { progressDisplay } from './progress.ts';
+import { interruptions } from './signals.ts';
+import { json, plain } from './terminal.ts';
+
+/** @returns the exit code */
+export async function run(video: string, flags: Flags): Promise<number> {
+  const given = settings(flags);
+  const job = jobOf(video, given);
+  const interrupted = interruptions();
+  try {
+    const result = await onSomeNode(job, flags, interrupted);
+    const { scenario, out } = result;
+    process.stdout.write(`${given.json === true ? json({ ...scenario, out }) : summary(result)}\n`);
+    return 0;
+  } catch (error) {
+    if (error !== interrupted.reason) throw error;
+    const { id } = job.request;
+    const again = `troupe run ${quoted(video)}${optionsOf(flags, id)}`;
+    process.stderr.write(`${plain(`${id} is stopped; go on with: ${again}`)}\n`);
+    return Number(error);
+  }
+}
+
+async function onSomeNode(job: Job, flags: Flags, interrupted: AbortSignal): Promise<JobResult> {
+  const files = [job.request.source.uri, job.request.model].filter(file => path.isAbsolute(file));
+  using progress = progressDisplay();
+  await using link = await NodeLink.open(flags, files.map(realFolder), line => progress.note(line));
+  return await runJob(link, job, progress, interrupted);
+}
+
+/** @throws TroupeError invalid_request: the results can't be written */
+function jobOf(video: string, given: Options): Job {
+  const { every, fps, from, to, threshold, iou, classes, segments, model = 'shapes' } = given;
+  const name = path.basename(video);
+  const out = path.resolve(given.out ?? `${name}.predictions.jsonl`);
+  try {
+    accessSync(path.dirname(out), constants.W_OK);
+  } catch (cause) {
+    throw new TroupeError(
+      'invalid_request',
+      `${path.dirname(out)} is no folder that can be written to: choose another --out.`,
+      {
+        cause,
+      },
+    );
+  }
+  const sampling = defined({ every, fps, from, to });
+  return {
+    out,
+    request: {
+      id: given.id ?? `${name.replaceAll(/[^A-Za-z0-9_-]+/g, '-').slice(0, 57)}-${randomBytes(3).toString('hex')}`,
+      source: { uri: isUrl(video) ? video : path.resolve(video) },
+      model: model.endsWith('.onnx') ? path.resolve(model) : model,
+      ...(Object.keys(sampling).length === 0 ? {} : { sampling }),
+      ...defined({ threshold, iou, classes, segments }),
+    },
+  };
+}
+
+const isUrl = (text: string): boolean => /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
+
+type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+const defined = <T extends object>(fields: T): Defined<T> =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Defined<T>;
+
+/** The folder that a file, links resolved, lies in; of a missing file, the one it would lie in. */
+function realFolder(file: string): string {
+  try {
+    return path.dirname(realpathSync(file));
+  } catch {
+    return path.dirname(file);
+  }
+}
+
+/** The options as they were given, so that the same command can be given again. */
+function optionsOf(flags: Flags, id: string): string {
+  return Object.entries({ ...flags, id })
+    .flatMap(([name, value]) => {
+      if (value === undefined || name === 'token') return [];
+      return value === true ? [` --${name}`] : [` --${name} ${quoted(String(value))}`];
+    })
+    .join('');
+}
+
+/** For a POSIX shell. */
+const quoted = (text: string): string => (/^[\w./:,@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

@@ -1,0 +1,32 @@
+/**
+ * `troupe up`: a node until it is told to end.
+ *
+ * U1 The ready line comes once, on stdout, when the node serves; everything else goes to stderr.
+ * U2 SIGTERM or SIGINT drains and exits 0, also when it comes while the node starts.
+ */
+import { once } from 'node:events';
+import { type Flags, nodeConfig } from '../infra/config.ts';
+import { startNode } from '../system.ts';
+import { interruptions } from './signals.ts';
+import { plain } from './terminal.ts';
+
+/** @returns the exit code */
+export async function up(flags: Flags): Promise<number> {
+  const config = nodeConfig(flags);
+  const interrupted = interruptions();
+  const log = (line: string): void => {
+    process.stderr.write(`${line.split('\n').map(plain).join('\n')}\n`);
+  };
+  const node = await startNode(config, log);
+  // U1; a node without the role api serves no HTTP
+  if (!interrupted.aborted)
+    process.stdout.write(`${['troupe ready', node.url, node.natsUrl].filter(Boolean).join(' ')}\n`);
+  const asked = interrupted.aborted ? null : once(interrupted, 'abort');
+  const ended = await Promise.race([node.stopped, asked]);
+  if (ended !== null && 'reason' in ended) {
+    log(`troupe: the node ended: ${ended.reason}`);
+    return 1;
+  }
+  await node.stop();
+  return 0;
+}

@@ -1,0 +1,116 @@
+/** M1: what a wrong, an impossible and a hopeless command answer, and with which exit code. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { serveApi } from '../api/served-api.ts';
+import { Workplace } from '../support/troupe-command.ts';
+import { waitUntil } from '../support/wait-until.ts';
+
+const test = suite('usage');
+const place = new Workplace();
+test.after(() => place[Symbol.dispose]());
+
+const CASES: readonly (readonly [number, string, RegExp])[] = [
+  [2, '', /Usage: troupe/],
+  [2, 'dance', /troupe: unknown command 'dance'/],
+  [2, 'run', /troupe: missing required argument 'video'/],
+  [2, 'run a.mp4 --speed 2', /troupe: unknown option '--speed'/],
+  [2, 'run a.mp4 --threshold 2', /troupe: --threshold 2 is not valid/],
+  [2, 'run a.mp4 --every 0', /troupe: --every 0 is not valid/],
+  [2, 'run a.mp4 --out no/such/folder/x', /troupe: .*no\/such\/folder is no folder/],
+  [2, 'up --port 70000', /troupe: --port 70000 is not valid/],
+  [2, 'up --host 0.0.0.0', /troupe: .*token/],
+  [2, 'export a --format xml', /troupe: .*Allowed choices are jsonl, csv, coco/],
+  [1, 'ls', /^troupe: no node answers at http:\/\/127\.0\.0\.1:1; start one with 'troupe up'\n$/],
+  [1, 'run a.mp4', /^troupe: no node answers at http:\/\/127\.0\.0\.1:1; start one with 'troupe up'\n$/],
+  [1, 'watch cam1', /not supported yet/],
+  [1, 'doctor --json', /not supported yet/],
+];
+for (const [code, command, stderr] of CASES) {
+  test(`M1: 'troupe ${command}' exits ${code} and says why`, async () => {
+    const ended = await place.run(
+      command.split(' ').filter(word => word !== ''),
+      { TROUPE_URL: 'http://127.0.0.1:1' },
+    );
+    assert.is(ended.code, code, ended.stderr);
+    assert.match(ended.stderr, stderr);
+    assert.is(ended.stdout, '');
+    assert.not.match(ended.stderr, /\n {4}at /);
+  });
+}
+
+test('M1: --help of every verb has examples and exits 0', async () => {
+  for (const verb of ['up', 'run', 'ls', 'show', 'stop', 'start', 'rm', 'tree', 'nodes', 'models', 'export']) {
+    const { code, stdout } = await place.run([verb, '--help']);
+    assert.is(code, 0);
+    assert.match(stdout, new RegExp(`Examples:\n {2}\\$ troupe ${verb}`));
+  }
+});
+
+test('a refusal of the API is shown in its own words, with what to do about a token', async () => {
+  await using api = await serveApi({ token: 'secret' });
+  const without = await place.run(['ls', '--url', api.url]);
+  assert.is(without.code, 1);
+  assert.match(without.stderr, /^troupe: .*--token or TROUPE_TOKEN/);
+  const missing = await place.run(['show', 'nobody', '--url', api.url], { TROUPE_TOKEN: 'secret' });
+  assert.is(missing.code, 1);
+  assert.is(missing.stderr, 'troupe: There is no scenario nobody.\n');
+});
+
+test('the reading verbs show a table, and the answer of the API with --json', async () => {
+  await using api = await serveApi();
+  api.have('cam1');
+  const at = ['--url', api.url];
+  const shown = {
+    ls: /^ID .*\ncam1 +init_startup/,
+    nodes: /^NODE .*\nnode1 /,
+    models: /^MODEL .*\nshapes /,
+    tree: /└─ /,
+  };
+  for (const [verb, text] of Object.entries(shown)) {
+    assert.match((await place.run([verb, ...at])).stdout, text);
+    const paths = { ls: '/api/v1/scenarios' } as Record<string, string>;
+    const answer = await (await api.fetch(paths[verb] ?? `/api/v1/${verb}`)).json();
+    assert.equal(JSON.parse((await place.run([verb, '--json', ...at])).stdout), answer);
+  }
+  assert.match((await place.run(['show', 'cam1', ...at])).stdout, /^id +cam1\nstate +init_startup\n/);
+});
+
+test('M3: ls shows every page, whole', async () => {
+  await using api = await serveApi();
+  for (let i = 0; i < 1001; i++) api.have(`s${i}`);
+  const { stdout } = await place.run(['ls', '--json', '--url', api.url]);
+  assert.is(JSON.parse(stdout).items.length, 1001);
+});
+
+test('K1: an answer that is not of a Troupe node is refused and not shown', async () => {
+  const server = createServer((_, response) => response.end('{"items":[{"id":1}]}')).listen(0, '127.0.0.1');
+  await new Promise(resolve => server.once('listening', resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const { code, stderr, stdout } = await place.run(['ls', '--url', url]);
+  server.close();
+  assert.is(code, 1);
+  assert.match(stderr, /does not answer like a Troupe node/);
+  assert.is(stdout, '');
+});
+
+test('the files that run names are made absolute: the node has another current folder', async () => {
+  await using api = await serveApi();
+  await using _ = {
+    [Symbol.asyncDispose]: async () => {
+      run.signal('SIGKILL');
+      await run.ended;
+    },
+  };
+  const run = place.start(['run', 'v.mp4', '--model', 'm.onnx', '--id', 'a', '--url', api.url]);
+  await waitUntil('the command has arrived', () => api.cluster.commands.length > 0);
+  const { body } = api.cluster.commands[0] ?? {};
+  assert.equal(body, {
+    source: { uri: path.join(place.folder, 'v.mp4') },
+    model: path.join(place.folder, 'm.onnx'),
+  });
+});
+
+test.run();
