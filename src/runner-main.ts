@@ -6,7 +6,7 @@
  */
 import { once } from 'node:events';
 import Type from 'typebox';
-import { Runner, type RunnerJob } from './actors/runner/runner.ts';
+import { Runner } from './actors/runner/runner.ts';
 import { Engine } from './domain/engine.ts';
 import { Assignment } from './domain/messages.ts';
 import { ModelInfo } from './domain/model.ts';
@@ -65,7 +65,7 @@ export async function main(): Promise<void> {
     decoder: await decoder,
     inference: inferenceFactory(),
   };
-  const runner = new Runner(ports, job as RunnerJob, seq => say({ kind: 'committed', seq }));
+  const runner = new Runner(ports, job, seq => say({ kind: 'committed', seq }));
   process.on('message', message => runner.stop(parse(Told, message, 'The word of the node').kind));
   process.on('SIGTERM', () => runner.stop('release'));
   const outcome = await runner.run();

@@ -32,7 +32,7 @@ function validatorOf(schema: TSchema): Validator {
 export function problemsOf(schema: TSchema, value: unknown): ProblemDetail[] {
   const validator = validatorOf(schema);
   if (validator.Check(value)) return [];
-  return describe(validator.Errors(value) as SchemaError[]);
+  return describe(validator.Errors(value));
 }
 
 /** @throws TroupeError invalid_request, `what` being the subject of its message */

@@ -31,7 +31,7 @@ export class FakeCluster implements ScenarioGateway, ClusterReader {
   /** Sequence that ends a run's log, by `id/run`; a run that is not here has not ended. */
   readonly ends = new Map<string, number>();
   /** Thrown by the next call of any method. */
-  fault: unknown = null;
+  fault: Error | null = null;
   reasons: string[] = [];
   waiting = 0;
 

@@ -35,7 +35,7 @@ test('VC2: what follows from a timer is done before the next one fires', async (
   const clock = new VirtualClock();
   const order: string[] = [];
   const chain = async (name: string): Promise<void> => {
-    for (let i = 0; i < 100; i++) await null;
+    for (let i = 0; i < 100; i++) await Promise.resolve();
     order.push(`${name} at ${clock.monotonic()}`);
   };
   clock.timer(10, () => void chain('first'));

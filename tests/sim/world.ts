@@ -55,6 +55,13 @@ const MODEL: ModelInfo = {
   classes: ['thing'],
 };
 
+/** A node process, the means to kill its runners, and what answers for it. */
+interface SimNode {
+  readonly process: SimProcess;
+  readonly runners: Set<() => void>;
+  agent: NodeAgent | null;
+}
+
 export class World {
   readonly clock = new VirtualClock();
   readonly random: SeededRandom;
@@ -63,7 +70,7 @@ export class World {
   /** Runner processes by `<attempt key>`, dead ones included. */
   readonly runners = new Map<string, SimProcess>();
   readonly owners: SimProcess[] = [];
-  readonly nodes: { process: SimProcess; runners: Set<() => void> }[] = [];
+  readonly nodes: SimNode[] = [];
   /** Defects that actors reported: there must be none. */
   readonly defects: string[] = [];
 
@@ -88,14 +95,14 @@ export class World {
       );
     };
     const behaviours: Behaviour<unknown>[] = [
-      orchestrator({ placementRetryMs: 10_000 }) as Behaviour<unknown>,
+      orchestrator({ placementRetryMs: 10_000 }),
       scenarioSupervisor({
         backoffFirstMs: 200,
         backoffMostMs: 30_000,
         shutdownMs: 5_000,
         silenceMs: 5_000,
         stallMs: 60_000,
-      }) as Behaviour<unknown>,
+      }),
     ];
     const executors = {
       'place-runner': placeRunner({ bus, clock, directory, answerMs: 5_000 }),
@@ -138,7 +145,7 @@ export class World {
   async startNode(id: string): Promise<void> {
     const process = this.#process(id);
     const { clock } = process;
-    const entry = { process, runners: new Set<() => void>() };
+    const entry: SimNode = { process, runners: new Set(), agent: null };
     this.nodes.push(entry);
     const runners = await Supervisor.start({
       id: 'runners',
@@ -148,7 +155,7 @@ export class World {
       event: () => {},
     });
     const model = { info: MODEL, file: 'scripted' };
-    new NodeAgent(
+    entry.agent = new NodeAgent(
       {
         bus: process.bus(),
         clock,
@@ -207,7 +214,7 @@ export class World {
     return new SimProcess(name, this.server, this.clock, this.weather);
   }
 
-  #launch(node: { process: SimProcess; runners: Set<() => void> }, job: RunnerJob): ProcessHandle {
+  #launch(node: SimNode, job: RunnerJob): ProcessHandle {
     const { scenario, run, segment, attempt } = job.assignment;
     const name = `${scenario}.${run}.${segment}.${attempt}@${node.process.name}`;
     const process = this.#process(name);

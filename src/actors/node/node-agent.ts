@@ -115,7 +115,7 @@ export class NodeAgent {
     const grace = this.#ports.clock.timer(this.#settings.shutdownMs, () => {
       for (const { process } of this.#running()) process?.kill('SIGKILL');
     });
-    await Promise.all(this.#running().map(({ process }) => process?.exited));
+    await Promise.all(this.#running().flatMap(({ process }) => process?.exited ?? []));
     grace.cancel();
     await Promise.all(this.#reports);
     this.#stop.abort(new Error('node drained'));
