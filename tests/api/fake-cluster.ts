@@ -31,13 +31,14 @@ export class FakeCluster implements ScenarioGateway, ClusterReader {
   /** Sequence that ends a run's log, by `id/run`; a run that is not here has not ended. */
   readonly ends = new Map<string, number>();
   /** Thrown by the next call of any method. */
-  fault: Error | null = null;
+  fault: unknown = null;
   reasons: string[] = [];
   waiting = 0;
 
   #step(): void {
     const { fault } = this;
     this.fault = null;
+    // oxlint-disable-next-line typescript/only-throw-error -- a defect may throw anything
     if (fault !== null) throw fault;
   }
 
