@@ -45,7 +45,7 @@ export interface SegmentDoc {
   readonly lastSeq: number;
   readonly result: 'end' | 'closed' | null;
   /** Older attempts that may still run somewhere and are to be killed; the fence makes them harmless meanwhile. */
-  readonly reaping: readonly { readonly attempt: number; readonly node: string }[];
+  readonly reaping: readonly { readonly run: number; readonly attempt: number; readonly node: string }[];
 }
 
 export interface ModelSummary {

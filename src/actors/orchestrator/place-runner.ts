@@ -3,9 +3,10 @@
  *
  * Z1 A node that may have taken the attempt (its answer was lost) is asked again while it lives: `start` is idempotent
  *    by attempt, and asking another would start the same attempt twice.
- * Z2 When such a node dies the attempt is refused as a whole; the scenario's monitor and a new attempt do the rest.
+ * Z2 When such a node dies nobody else is asked in this round: its runner has time to die with it. Should it live on and the
+ *    next round start the attempt elsewhere, the log lets one of the two through.
  */
-import type { Refusal } from '../../domain/messages.ts';
+import type { ProblemBody, Refusal } from '../../domain/messages.ts';
 import { Assignment, StartAnswer } from '../../domain/messages.ts';
 import { parse } from '../../domain/parse.ts';
 import { attemptKey } from '../../domain/scenario-doc.ts';
@@ -39,6 +40,7 @@ export function placeRunner(ports: PlaceRunnerPorts): ErrandExecutor {
         return { verb: 'accepted', body: { scenario, run, segment, attempt, node: id, pid, source, model, engine } };
       }
       refusals.push({ node: id, ...answer.problem });
+      if (answer.kind === 'lost') break; // Z2
     }
     return { verb: 'refused', body: { key: attemptKey(assignment), round, refusals } };
   };
@@ -49,18 +51,18 @@ async function askNode(
   node: string,
   assignment: Assignment,
   signal: AbortSignal,
-): Promise<StartAnswer> {
+): Promise<StartAnswer | { readonly kind: 'lost'; readonly problem: ProblemBody }> {
   const body = Buffer.from(JSON.stringify(assignment));
-  for (;;) {
+  for (let mayHaveIt = false; ; mayHaveIt = true) {
     signal.throwIfAborted();
     try {
       const { body: bytes } = await bus.request(SUBJECTS.control(node, 'start'), body, answerMs);
       return parse(StartAnswer, JSON.parse(Buffer.from(bytes).toString('utf8')), `The answer of node ${node}`);
     } catch (error) {
-      // Z1: only a node that surely heard nothing is passed over at once.
-      const gone = !directory.alive().some(other => other.id === node);
-      if (error instanceof NoResponder || gone) {
-        return { kind: 'refused', problem: { code: 'unavailable', message: 'the node does not answer' } };
+      const unheard = error instanceof NoResponder;
+      if (unheard || !directory.alive().some(other => other.id === node)) {
+        const problem = { code: 'unavailable', message: 'the node does not answer' };
+        return { kind: unheard && !mayHaveIt ? 'refused' : 'lost', problem }; // Z1, Z2
       }
       await clock.sleep(AGAIN_MS, signal);
     }

@@ -14,6 +14,7 @@
  * X7 A runner that does not answer a stop is stopped at the log: the supervisor writes `closed` with the next attempt number (L4).
  * X8 Run numbers of an id never repeat, not even over deletion.
  */
+import { isDeepStrictEqual } from 'node:util';
 import Type, { type Static } from 'typebox';
 import { sameEngine } from '../../domain/engine.ts';
 import { PERMANENT_CODES, type ProblemCode, TroupeError } from '../../domain/errors.ts';
@@ -157,14 +158,12 @@ function receiveNew(message: Inbound, context: Context): ScenarioDoc | null {
     context.reply({ scenario: created, changed: true });
     return created;
   }
-  throw new TroupeError(
-    'scenario_not_found',
-    `There is no scenario '${id}'. Create it with POST /api/v1/scenarios, or start it with a body that has source and model.`,
-  );
+  throw notFound(id);
 }
 
 function receive(doc: ScenarioDoc, message: Inbound, context: Context, settings: ScenarioSettings): ScenarioDoc | null {
   const body = message.body;
+  if (doc.deleting !== null && message.class === 'cmd') throw alreadyGone(doc.id, message);
   switch (message.verb as keyof typeof VERBS) {
     case 'create':
       return create(doc, message, context);
@@ -179,7 +178,7 @@ function receive(doc: ScenarioDoc, message: Inbound, context: Context, settings:
     case 'placed':
       return placed(doc, body as Placed, context);
     case 'unplaced':
-      return unplaced(doc, body as Unplaced, context);
+      return unplaced(doc, body as Unplaced, context, settings);
     case 'progressed':
       return progressed(doc, body as Progressed, context);
     case 'exited':
@@ -193,7 +192,7 @@ function receive(doc: ScenarioDoc, message: Inbound, context: Context, settings:
     case 'stopping':
       return stopping(doc, body as Static<typeof Stopping>, context);
     case 'reaped':
-      return reaped(doc, body as Static<typeof Stopping>);
+      return reaped(doc, (body as Static<typeof Stopping>).key);
     case 'closed':
       return closed(doc, body as Static<typeof Closed>, context);
     case 'purged':
@@ -202,10 +201,9 @@ function receive(doc: ScenarioDoc, message: Inbound, context: Context, settings:
 }
 
 function create(doc: ScenarioDoc, message: Inbound, context: Context): ScenarioDoc {
-  refuseWhileDeleting(doc);
   const key = message.headers[HEADERS.idempotencyKey];
   if (key !== undefined && key === doc.idempotency?.key) {
-    if (JSON.stringify(message.body) !== doc.idempotency.body) {
+    if (!isDeepStrictEqual(message.body, JSON.parse(doc.idempotency.body))) {
       throw new TroupeError(
         'idempotency_conflict',
         `The idempotency key was used for another body at ${doc.idempotency.at}. Use a new key for a new scenario.`,
@@ -220,7 +218,6 @@ function create(doc: ScenarioDoc, message: Inbound, context: Context): ScenarioD
 }
 
 function start(doc: ScenarioDoc, body: unknown, context: Context): ScenarioDoc {
-  refuseWhileDeleting(doc);
   const request = parse(StartBody, body, 'The body of start');
   if (hasSource(request) && !sameSpec(toSpec(request as Static<typeof ScenarioRequest>), doc.spec)) {
     throw new TroupeError(
@@ -249,7 +246,6 @@ function start(doc: ScenarioDoc, body: unknown, context: Context): ScenarioDoc {
 }
 
 function stop(doc: ScenarioDoc, context: Context, settings: ScenarioSettings): ScenarioDoc {
-  refuseWhileDeleting(doc);
   if (doc.state === 'inactive') return unchanged(doc, context); // X4
   if (isEnding(doc)) {
     context.reply({ scenario: doc, changed: true });
@@ -270,7 +266,15 @@ function remove(doc: ScenarioDoc, message: Inbound): ScenarioDoc {
 
 /** A start, or going on: every segment that has no end yet gets its next attempt. */
 function begin(doc: ScenarioDoc, context: Context): ScenarioDoc {
-  let next: ScenarioDoc = { ...doc, outcome: null, ending: null, error: null, restarts: [], warnings: [] };
+  let next: ScenarioDoc = {
+    ...doc,
+    outcome: null,
+    ending: null,
+    error: null,
+    reason: null,
+    restarts: [],
+    warnings: [],
+  };
   next = record(next, 'init_startup', 'start requested', context);
   for (const segment of next.segments) {
     if (segment.result !== 'end') next = dispatch(next, { ...segment, fruitless: 0 }, context);
@@ -300,10 +304,14 @@ function placing(doc: ScenarioDoc, ref: AttemptBody, context: Context): Scenario
 }
 
 function placed(doc: ScenarioDoc, body: Placed, context: Context): ScenarioDoc {
-  const owner = doc.run === body.run ? doc.segments[body.segment] : undefined;
+  const owner = doc.segments[body.segment];
   if (owner === undefined) return doc;
+  if (currentOf(doc, body) === null) {
+    // X1: stopped or replaced meanwhile. It teaches only what no later attempt has told.
+    const known = doc.run === body.run && doc.source === null ? learn(doc, body) : doc;
+    return put(known, reap(owner, body, body.node));
+  }
   const known = learn(doc, body);
-  if (owner.attempt !== body.attempt) return put(known, reap(owner, body.attempt, body.node)); // stopped or replaced meanwhile
   if (owner.phase !== 'placing') return known; // it has ended before this arrived
   const next = put({ ...known, reason: null }, { ...owner, phase: 'running', node: body.node, pid: body.pid });
   return next.state === 'init_startup'
@@ -319,14 +327,13 @@ function learn(doc: ScenarioDoc, { source, model, engine }: Placed): ScenarioDoc
   return { ...doc, source, model: { name, sha256, family, classes }, engine, warnings: warnings.slice(-20) };
 }
 
-function unplaced(doc: ScenarioDoc, body: Unplaced, context: Context): ScenarioDoc {
+function unplaced(doc: ScenarioDoc, body: Unplaced, context: Context, settings: ScenarioSettings): ScenarioDoc {
   const segment = currentOf(doc, body);
   if (segment === null || segment.phase !== 'placing') return doc;
   const [first] = body.refusals;
   // What every live node refuses for good no waiting will mend.
   if (first !== undefined && body.refusals.every(r => PERMANENT_CODES.has(r.code as ProblemCode))) {
-    context.tell(orchestratorOf(doc.id), 'withdraw', refOf(doc, segment));
-    return fail(doc, { code: first.code, message: first.message }, context, null);
+    return fail(doc, { code: first.code, message: first.message }, context, settings);
   }
   const reason =
     body.refusals.length === 0
@@ -349,20 +356,17 @@ function progressed(doc: ScenarioDoc, body: Progressed, context: Context): Scena
   if (segment === null) return doc;
   const next = put(doc, {
     ...segment,
-    fruitless: 0,
     fruitfulAttempt: body.attempt,
     lastSeq: Math.max(segment.lastSeq, body.seq),
   });
-  return isStarting(next) ? record(next, 'active', 'first results committed', context) : next;
+  return isStarting(next) ? activate(next, 'first results committed', context) : next;
 }
 
 function exited(doc: ScenarioDoc, body: Exited, context: Context, settings: ScenarioSettings): ScenarioDoc {
   const segment = currentOf(doc, body);
   if (segment === null) {
     // X5: an older attempt's end is no news, beside that there is nothing left to kill.
-    const owner = doc.run === body.run ? doc.segments[body.segment] : undefined;
-    if (owner === undefined || !owner.reaping.some(r => r.attempt === body.attempt)) return doc;
-    return put(doc, { ...owner, reaping: owner.reaping.filter(r => r.attempt !== body.attempt) });
+    return reaped(doc, attemptKey(body));
   }
   if (segment.phase === 'ended' || segment.phase === 'backoff' || segment.phase === 'idle') return doc;
   context.cancel(overdueTimer(segment));
@@ -371,7 +375,7 @@ function exited(doc: ScenarioDoc, body: Exited, context: Context, settings: Scen
     node: null,
     pid: null,
     lastSeq: Math.max(segment.lastSeq, body.seq),
-    ...(body.fruitful ? { fruitfulAttempt: body.attempt, fruitless: 0 } : {}),
+    ...(body.fruitful ? { fruitfulAttempt: body.attempt } : {}),
   };
   if (body.result === 'end') return finish(put(doc, { ...heard, phase: 'ended', result: 'end' }), context);
   if (doc.ending !== null) {
@@ -387,7 +391,7 @@ function lost(doc: ScenarioDoc, body: Static<typeof Lost>, context: Context, set
   if (segment === undefined) return doc;
   const how = body.cause === 'stalled' ? 'made no progress' : body.cause === 'gone' ? 'is gone' : 'did not beat';
   const message = `the runner of attempt ${segment.attempt} on node ${segment.node} ${how} (${Math.round(body.forMs)} ms)`;
-  const reaping = segment.node === null ? segment : reap(segment, segment.attempt, segment.node);
+  const reaping = segment.node === null ? segment : reap(segment, refOf(doc, segment), segment.node);
   const orphan: SegmentDoc = { ...reaping, node: null, pid: null };
   // A node that lost its memory lost its runners with it: not this scenario's fault (X6).
   const reason: ExitReason = { error: { code: body.cause === 'gone' ? 'unavailable' : 'runner_lost', message } };
@@ -407,44 +411,48 @@ function restart(
   const said = describeExit(reason);
   const error: ProblemBody = typeof reason === 'string' ? { code: 'runner_lost', message: said } : reason.error;
   context.publish('restart', { ...refOf(doc, segment), reason: said, code: error.code, fruitful });
-  if (typeof reason !== 'string' && PERMANENT_CODES.has(reason.error.code)) return fail(doc, error, context, settings);
+  const down: SegmentDoc = { ...segment, phase: 'backoff', node: null, pid: null, fruitless };
+  const waiting = put(doc, down);
+  if (typeof reason !== 'string' && PERMANENT_CODES.has(reason.error.code)) {
+    return fail(waiting, error, context, settings);
+  }
   if (fruitless >= LIMITS.fruitlessAttempts) {
     const message = `${fruitless} attempts in a row committed no new frame; the last one: ${error.message}`;
-    return fail(doc, { ...error, message }, context, settings);
+    return fail(waiting, { ...error, message }, context, settings);
   }
   const excused = fruitful && (reason === 'fenced' || reason === 'shutdown' || error.code === 'unavailable');
   const admitted = excused ? doc.restarts : admitRestart(doc.restarts, doc.spec.restart, context.now);
   if (admitted === null) {
     const { intensity, periodMs } = doc.spec.restart;
     const message = `more than ${intensity} restarts in ${periodMs} ms; the last one: ${error.message}`;
-    return fail(doc, { ...error, message }, context, settings);
+    return fail(waiting, { ...error, message }, context, settings);
   }
   const base = Math.min(settings.backoffFirstMs * 2 ** fruitless, settings.backoffMostMs);
   const delayMs = Math.round(base * (0.8 + 0.4 * context.random.float()));
   context.timer(`retry-${segment.segment}`, delayMs, 'retry', refOf(doc, segment));
   return put(
     { ...doc, restarts: admitted, reason: `attempt ${segment.attempt}: ${said}` },
-    { ...segment, phase: 'backoff', node: null, pid: null, fruitless, restarts: segment.restarts + 1 },
+    { ...down, restarts: segment.restarts + 1 },
   );
 }
 
 // ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function fail(doc: ScenarioDoc, error: ProblemBody, context: Context, settings: ScenarioSettings | null): ScenarioDoc {
+function fail(doc: ScenarioDoc, error: ProblemBody, context: Context, settings: ScenarioSettings): ScenarioDoc {
   const failed: ScenarioDoc = { ...doc, ending: 'failed', error, reason: error.message };
   context.publish('failed', { ...error });
   return shutDown(record(failed, 'in_shutdown_processing', error.message, context), context, settings);
 }
 
 /** Every segment on its way to an end: runners are asked, what has no runner is closed at the log. */
-function shutDown(doc: ScenarioDoc, context: Context, settings: ScenarioSettings | null): ScenarioDoc {
+function shutDown(doc: ScenarioDoc, context: Context, settings: ScenarioSettings): ScenarioDoc {
   let next = doc;
   for (const segment of doc.segments) {
     context.cancel(`retry-${segment.segment}`);
     switch (segment.phase) {
       case 'running':
         next = put(next, { ...segment, phase: 'stopping' });
-        context.timer(overdueTimer(segment), settings?.shutdownMs ?? 0, 'overdue', refOf(doc, segment));
+        context.timer(overdueTimer(segment), settings.shutdownMs, 'overdue', refOf(doc, segment));
         break;
       case 'placing':
         context.tell(orchestratorOf(doc.id), 'withdraw', refOf(doc, segment));
@@ -480,7 +488,7 @@ const close = (segment: SegmentDoc): SegmentDoc => ({
 function overdue(doc: ScenarioDoc, ref: AttemptBody): ScenarioDoc {
   const segment = currentOf(doc, ref);
   if (segment === null || segment.phase !== 'stopping') return doc;
-  return put(doc, close(segment.node === null ? segment : reap(segment, segment.attempt, segment.node)));
+  return put(doc, close(segment.node === null ? segment : reap(segment, refOf(doc, segment), segment.node)));
 }
 
 /** The node has told the runner, or knows no such runner any more. */
@@ -494,9 +502,9 @@ function stopping(doc: ScenarioDoc, body: Static<typeof Stopping>, context: Cont
   return put(moved, close(segment));
 }
 
-function reaped(doc: ScenarioDoc, body: Static<typeof Stopping>): ScenarioDoc {
+function reaped(doc: ScenarioDoc, key: string): ScenarioDoc {
   for (const segment of doc.segments) {
-    const left = segment.reaping.filter(r => attemptKey({ ...refOf(doc, segment), attempt: r.attempt }) !== body.key);
+    const left = segment.reaping.filter(older => attemptKey({ ...refOf(doc, segment), ...older }) !== key);
     if (left.length < segment.reaping.length) return put(doc, { ...segment, reaping: left });
   }
   return doc;
@@ -514,7 +522,7 @@ function finish(doc: ScenarioDoc, context: Context): ScenarioDoc {
   if (!doc.segments.every(segment => segment.phase === 'ended')) return doc;
   const complete = isComplete(doc.segments);
   let next = doc;
-  if (isStarting(next)) next = record(next, 'active', 'all results committed', context);
+  if (isStarting(next)) next = activate(next, 'all results committed', context);
   if (next.state !== 'in_shutdown_processing') {
     next = record(next, 'in_shutdown_processing', complete ? 'the source has ended' : 'every log is closed', context);
   }
@@ -534,7 +542,6 @@ function purged(doc: ScenarioDoc, context: Context): ScenarioDoc | null {
 // ── what is owed and watched ──────────────────────────────────────────────────────────────────────────────────────
 
 function errands(doc: ScenarioDoc): Errand[] {
-  if (doc.deleting !== null) return [{ key: 'purge', kind: 'purge-log', body: { scenario: doc.id } }];
   const owed: Errand[] = [];
   for (const segment of doc.segments) {
     const ref = refOf(doc, segment);
@@ -548,10 +555,14 @@ function errands(doc: ScenarioDoc): Errand[] {
     if (segment.phase === 'closing') {
       owed.push({ key: `close.${attemptKey(ref)}`, kind: 'close-log', body: ref });
     }
-    for (const { attempt, node } of segment.reaping) {
-      const old = { ...ref, attempt };
+    for (const { node, ...older } of segment.reaping) {
+      const old = { ...ref, ...older };
       owed.push({ key: `reap.${attemptKey(old)}`, kind: 'stop-runner', body: { ...old, node, mode: 'kill' } });
     }
+  }
+  // A runner that has not opened its log yet would begin it anew once it is gone.
+  if (doc.deleting !== null && owed.length === 0) {
+    owed.push({ key: 'purge', kind: 'purge-log', body: { scenario: doc.id } });
   }
   return owed;
 }
@@ -587,9 +598,9 @@ const put = (doc: ScenarioDoc, segment: SegmentDoc): ScenarioDoc => ({
   segments: doc.segments.map(s => (s.segment === segment.segment ? segment : s)),
 });
 
-const reap = (segment: SegmentDoc, attempt: number, node: string): SegmentDoc => ({
+const reap = (segment: SegmentDoc, { run, attempt }: AttemptBody, node: string): SegmentDoc => ({
   ...segment,
-  reaping: [...segment.reaping.filter(r => r.attempt !== attempt), { attempt, node }].slice(-8),
+  reaping: [...segment.reaping.filter(r => r.run !== run || r.attempt !== attempt), { run, attempt, node }].slice(-8),
 });
 
 const newSegments = (count: number): SegmentDoc[] =>
@@ -611,7 +622,7 @@ const newRun = (doc: ScenarioDoc): ScenarioDoc => ({
   ...doc,
   run: doc.run + 1,
   pastRuns: [...doc.pastRuns, { run: doc.run, complete: isComplete(doc.segments), lastSeq: lastSeqOf(doc.segments) }],
-  segments: newSegments(doc.spec.segments),
+  segments: newSegments(doc.spec.segments).map((fresh, i) => ({ ...fresh, reaping: doc.segments[i]?.reaping ?? [] })),
   source: null,
   model: null,
   engine: null,
@@ -630,9 +641,22 @@ function unchanged(doc: ScenarioDoc, context: Context): ScenarioDoc {
   return doc;
 }
 
-function refuseWhileDeleting(doc: ScenarioDoc): void {
-  if (doc.deleting !== null)
-    throw new TroupeError('scenario_exists', `Scenario '${doc.id}' is being deleted. Try again.`);
+/** Until its log is gone a deleted scenario is not found, and its id not free. */
+const alreadyGone = (id: string, { verb, body }: Inbound): TroupeError =>
+  verb === 'create' || hasSource(body)
+    ? new TroupeError('scenario_exists', `Scenario '${id}' is being deleted. Try again.`, { retryable: true })
+    : notFound(id);
+
+const notFound = (id: string): TroupeError =>
+  new TroupeError(
+    'scenario_not_found',
+    `There is no scenario '${id}'. Create it with POST /api/v1/scenarios, or start it with a body that has source and model.`,
+  );
+
+/** A runner may be faster than the word that it was placed: no state is left out. */
+function activate(doc: ScenarioDoc, reason: string, context: Context): ScenarioDoc {
+  const placed = doc.state === 'init_startup' ? record(doc, 'in_startup_processing', 'placed', context) : doc;
+  return record(placed, 'active', reason, context);
 }
 
 /** A transition: state, public history, and the fact for everyone who listens. */
