@@ -10,7 +10,7 @@ import type {
 import { TroupeError } from '../../src/domain/errors.ts';
 import type { ModelInfo } from '../../src/domain/model.ts';
 import type { NodeView } from '../../src/domain/node.ts';
-import type { ScenarioRequest, ScenarioState, ScenarioView } from '../../src/domain/scenario.ts';
+import type { ScenarioRequest, ScenarioSpec, ScenarioState, ScenarioView } from '../../src/domain/scenario.ts';
 import { toSpec } from '../../src/domain/scenario-spec.ts';
 import type { TreeNode } from '../../src/domain/tree.ts';
 import { ENGINE } from '../projection/log-entries.ts';
@@ -179,7 +179,7 @@ export class FakeCluster implements ScenarioGateway, ClusterReader {
     return this.reasons;
   }
 
-  async probe(uri: string): Promise<void> {
+  async probe({ source: { uri } }: ScenarioSpec): Promise<void> {
     this.#step();
     this.probed.push(uri);
     if (uri.includes('missing')) throw new TroupeError('source_unreadable', `${uri} is not there.`);

@@ -12,7 +12,7 @@ import type { ModelInfo } from '../../domain/model.ts';
 import type { NodeView } from '../../domain/node.ts';
 import { problemsOf } from '../../domain/parse.ts';
 import { countSelected } from '../../domain/sampling.ts';
-import type { Progress, ScenarioState, ScenarioView } from '../../domain/scenario.ts';
+import type { Progress, ScenarioSpec, ScenarioState, ScenarioView } from '../../domain/scenario.ts';
 import { attemptKey, isComplete, lastSeqOf, type ScenarioDoc, scenarioView } from '../../domain/scenario-doc.ts';
 import { HEADERS, SUBJECTS } from '../../domain/subjects.ts';
 import type { TreeNode } from '../../domain/tree.ts';
@@ -232,9 +232,9 @@ export class Gateway implements ScenarioGateway, ClusterReader {
     ];
   }
 
-  async probe(uri: string, model: string): Promise<void> {
+  async probe(spec: ScenarioSpec): Promise<void> {
     const { bus, directory } = this.#ports;
-    const body = Buffer.from(JSON.stringify({ uri, model }));
+    const body = Buffer.from(JSON.stringify(spec));
     let refusal: Problem | null = null;
     for (const { id, roles } of directory.alive()) {
       if (!roles.includes('runner')) continue;

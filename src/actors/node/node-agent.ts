@@ -20,8 +20,10 @@ import {
   type StopAnswer,
   StopRequest,
 } from '../../domain/messages.ts';
+import type { LocalModel } from '../../domain/model.ts';
 import type { NodeView } from '../../domain/node.ts';
 import { parse } from '../../domain/parse.ts';
+import { ScenarioSpec } from '../../domain/scenario.ts';
 import { attemptKey } from '../../domain/scenario-doc.ts';
 import type { SourceInfo } from '../../domain/source.ts';
 import { SUBJECTS } from '../../domain/subjects.ts';
@@ -104,7 +106,7 @@ export class NodeAgent {
     this.#serve('start', async body => this.#start(parse(Assignment, body, 'The assignment')));
     this.#serve('stop', async body => this.#end(parse(StopRequest, body, 'The stop request')));
     this.#serve('has', async body => ({ kind: this.#standing(parse(AttemptBody, body, 'The attempt')) }));
-    this.#serve('probe', async body => this.#tryProbe(body as { uri: string; model: string }));
+    this.#serve('probe', async body => this.#probe(parse(ScenarioSpec, body, 'The specification')));
     this.#beat();
   }
 
@@ -129,17 +131,25 @@ export class NodeAgent {
     return { ...view(), slots, running, load: slots === 0 ? 1 : running / slots, engine, models };
   }
 
-  /** @throws TroupeError why this node cannot run it */
-  async probe(uri: string, model: string): Promise<{ path: string; source: SourceInfo }> {
-    await this.#ports.models.resolve(model);
-    const path = await this.#ports.resolveSource(uri);
+  /** What running this would need: found, readable, and fitting together. @throws TroupeError why this node cannot run it */
+  async #check(spec: ScenarioSpec): Promise<{ path: string; source: SourceInfo; model: LocalModel }> {
+    const { models, clock, decoder } = this.#ports;
+    const model = await models.resolve(spec.model);
+    const unknown = spec.classes?.find(name => !model.info.classes.includes(name));
+    if (unknown !== undefined)
+      throw new TroupeError('class_unknown', `model ${model.info.name} has no class '${unknown}'`);
+    const path = await this.#ports.resolveSource(spec.source.uri);
     const { probeMs } = this.#settings;
-    const deadline = AbortSignal.timeout(probeMs);
+    const late = new AbortController();
+    const deadline = clock.timer(probeMs, () => late.abort(new Error('too late')));
     try {
-      return { path, source: await this.#ports.decoder.probe(path, deadline) };
+      return { path, source: await decoder.probe(path, late.signal), model };
     } catch (error) {
-      if (!deadline.aborted) throw error;
-      throw new TroupeError('unavailable', `${uri} could not be probed within ${probeMs} ms.`, { retryable: true });
+      if (!late.signal.aborted) throw error;
+      const message = `${spec.source.uri} could not be probed within ${probeMs} ms`;
+      throw new TroupeError('unavailable', message, { retryable: true, cause: error });
+    } finally {
+      deadline.cancel();
     }
   }
 
@@ -175,16 +185,13 @@ export class NodeAgent {
     }
     if (this.#running().length >= slots) throw refuse('unavailable', `all ${slots} slots are taken`);
     const { spec } = assignment;
-    const model = await this.#ports.models.resolve(spec.model);
-    if (assignment.modelSha256 !== null && assignment.modelSha256 !== model.info.sha256) {
-      throw refuse('model_not_found', `model ${spec.model} is another file here than the one this run began with`);
-    }
-    const unknown = spec.classes?.find(name => !model.info.classes.includes(name));
-    if (unknown !== undefined) throw refuse('class_unknown', `model ${model.info.name} has no class '${unknown}'`);
     if (assignment.engine !== null && !sameEngine(assignment.engine, engine)) {
       throw refuse('unavailable', `the engine differs: ${JSON.stringify(engine)}`);
     }
-    const { path, source } = await this.probe(spec.source.uri, spec.model);
+    const { path, source, model } = await this.#check(spec);
+    if (assignment.modelSha256 !== null && assignment.modelSha256 !== model.info.sha256) {
+      throw refuse('model_not_found', `model ${spec.model} is another file here than the one this run began with`);
+    }
     const { identity } = source;
     if (
       assignment.source !== null &&
@@ -297,9 +304,9 @@ export class NodeAgent {
     return taken.reported ? 'gone' : 'running';
   }
 
-  async #tryProbe(body: { uri: string; model: string }): Promise<unknown> {
+  async #probe(spec: ScenarioSpec): Promise<unknown> {
     try {
-      await this.probe(body.uri, body.model);
+      await this.#check(spec);
       return { kind: 'readable' };
     } catch (error) {
       return { kind: 'refused', problem: toProblem(error) };

@@ -1,7 +1,7 @@
 /** What the API and the CLI's embedded node need of the cluster: commands with an answer, and views. */
 import type { ModelInfo } from '../../domain/model.ts';
 import type { NodeView } from '../../domain/node.ts';
-import type { ScenarioState, ScenarioView } from '../../domain/scenario.ts';
+import type { ScenarioSpec, ScenarioState, ScenarioView } from '../../domain/scenario.ts';
 import type { TreeNode } from '../../domain/tree.ts';
 
 export type ScenarioVerb = 'create' | 'start' | 'stop' | 'delete';
@@ -54,6 +54,6 @@ export interface ClusterReader {
   tree(): Promise<TreeNode>;
   /** Everything that keeps this node from serving, as sentences; empty when it is ready. */
   notReady(): Promise<readonly string[]>;
-  /** Asks a live node to probe a source (≤ 3 s). Resolves when one can read it, or when none could be asked. @throws TroupeError */
-  probe(uri: string, model: string): Promise<void>;
+  /** Asks live nodes whether they could run this (≤ 3 s each). Resolves when one can, or when none could be asked. @throws TroupeError */
+  probe(spec: ScenarioSpec): Promise<void>;
 }

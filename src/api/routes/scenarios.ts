@@ -76,7 +76,7 @@ export const scenarioRoutes =
         const id = wanted ?? (key === undefined ? random.token(12) : idOfKey(key));
         // An existing scenario decides for itself: a conflict, or the answer to a repeated key, even if its video is gone by now.
         if ((wanted === undefined && key === undefined) || !(await exists(id))) {
-          await cluster.probe(spec.source.uri, spec.model);
+          await cluster.probe(spec);
         }
         const { scenario } = await gateway.command(id, 'create', body, {
           ...commandOptions(request),
