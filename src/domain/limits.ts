@@ -12,6 +12,10 @@ export const LIMITS = {
   messageBytes: 256 * KIB,
   /** Messages waiting per actor and verb before a publisher is told `mailbox_full`. */
   mailboxPerSubject: 256,
+  /** Senders whose last number an actor remembers, the longest silent forgotten first: 200 KB of its state. */
+  seenSenders: 2048,
+  /** Messages an owner takes from its partition's mailbox and has not processed yet; then it reads no further. */
+  partitionQueue: 512,
   /** The server's `max_payload`. */
   payloadBytes: 1024 * KIB,
   /** A batch of the log is flushed at the first of these three (L7). */
@@ -111,7 +115,7 @@ export const LIMITS = {
   livenessMs: 3_600_000,
   /** How long a command tries again when its node does not answer. */
   clientPatienceMs: 30_000,
-  /** One answer of a node to a command. */
+  /** One answer of a node to a command, beyond what it was asked to wait. */
   clientAnswerMs: 30_000,
   /** How long open responses may finish after the API was told to close. */
   apiDrainMs: 5000,
@@ -119,6 +123,8 @@ export const LIMITS = {
 
 invariant(LIMITS.messageBytes < LIMITS.stateBytes, 'a message must fit into a state that quotes it');
 invariant(LIMITS.stateBytes < LIMITS.payloadBytes, 'a state must fit into one NATS message');
+// `"<kind>.<64 characters>":[revision,index],` is at most 128 bytes.
+invariant(LIMITS.seenSenders * 128 <= LIMITS.stateBytes / 2, 'the senders remembered must leave room for the state');
 // One detection serialises to at most 160 bytes; one frame's detections may overshoot the batch by one frame.
 invariant(
   LIMITS.batchBytes + LIMITS.detectionsPerFrame * 160 < LIMITS.payloadBytes,
@@ -129,4 +135,3 @@ invariant(
   'the largest input must be usable with grids 8/16/32',
 );
 invariant(LIMITS.detectionsPerFrame <= LIMITS.candidatesPerFrame, 'NMS must see at least what it may keep');
-invariant(LIMITS.clientAnswerMs < LIMITS.waitSeconds * 1000, 'a command asks for shorter waits than the API allows');

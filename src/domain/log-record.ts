@@ -32,6 +32,8 @@ export const Position = Type.Object(
     lastPts: Type.Union([Type.Number(), Type.Null()]),
     /** Time of the first frame in the sampled range, ms: `fps` counts from it. */
     startPts: Type.Union([Type.Number(), Type.Null()]),
+    /** Time of the last frame selected, ms: with it `fps` goes on where it was, even where times jump back or are missing. */
+    selectedPts: Type.Optional(Type.Union([Type.Number(), Type.Null()])),
     /** Predictions in the log so far. */
     frames: Type.Integer({ minimum: 0 }),
   },

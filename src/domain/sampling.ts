@@ -1,6 +1,6 @@
 /**
  * Which frames of a source are selected. Pure and stateless but for `fps`, whose choice depends on the
- * times seen so far, so that a resumed runner must be told the last time it had already passed.
+ * times seen so far, so that a resumed runner must be told the time of the last frame it had selected.
  *
  * - Ranges are inclusive; `every` counts from `from`.
  * - `fps: F` takes the first frame with pts ≥ start + k/F, k = 0, 1, 2 …, where start is the time of the
@@ -35,15 +35,15 @@ export class FrameSelector {
   /**
    * @param startMs time of the frame `from`, when frames before the one now coming were already passed by an
    *   earlier attempt (else null)
-   * @param passedMs time of the last frame passed by an earlier attempt (else null)
+   * @param selectedMs time of the last frame selected by an earlier attempt (else null)
    */
-  constructor(sampling: Sampling, startMs: number | null = null, passedMs: number | null = null) {
+  constructor(sampling: Sampling, startMs: number | null = null, selectedMs: number | null = null) {
     this.#from = sampling.from ?? 0;
     this.#to = sampling.to ?? Number.POSITIVE_INFINITY;
     this.#every = sampling.every ?? 1;
     this.#fps = sampling.fps ?? null;
     this.#startMs = startMs;
-    if (this.#fps !== null && startMs !== null && passedMs !== null) this.#k = this.#slot(passedMs) + 1;
+    if (this.#fps !== null && startMs !== null && selectedMs !== null) this.#k = this.#slot(selectedMs) + 1;
   }
 
   /** True when no frame from `index` on can be selected. */

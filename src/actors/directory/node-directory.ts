@@ -1,12 +1,14 @@
 /**
- * The live nodes by their heartbeats. A node is gone after `silenceMs` of this process' own monotonic time; a watcher
- * that was cut off keeps what it knew until it has listened again for that long.
+ * The live nodes by their heartbeats.
+ *
+ * N1 A node is gone after `silenceMs` without a beat, of this process' own monotonic time.
+ * N2 A listener that was cut off, or itself late, keeps what it knew until it has listened again for that long.
  */
 import { NodeView } from '../../domain/node.ts';
 import { problemsOf } from '../../domain/parse.ts';
 import { SUBJECTS } from '../../domain/subjects.ts';
 import type { Bus, Subscription } from '../ports/bus.ts';
-import type { Clock } from '../ports/clock.ts';
+import type { Clock, Timer } from '../ports/clock.ts';
 import type { NodeDirectory } from '../ports/node-directory.ts';
 
 export class HeartbeatDirectory implements NodeDirectory {
@@ -16,21 +18,23 @@ export class HeartbeatDirectory implements NodeDirectory {
   readonly #seen = new Map<string, { view: NodeView; at: number }>();
   readonly #listeners = new Set<() => void>();
   readonly #subscription: Subscription;
-  #connectedAt: number;
+  /** Since when this listener has heard everything. */
+  #listeningSince: number;
+  #lookedAt: number;
+  #timer: Timer;
 
   constructor(ports: { readonly clock: Clock; readonly bus: Bus }, silenceMs: number) {
     this.#clock = ports.clock;
     this.#bus = ports.bus;
     this.#silenceMs = silenceMs;
-    this.#connectedAt = ports.clock.monotonic();
+    this.#listeningSince = ports.clock.monotonic();
+    this.#lookedAt = this.#listeningSince;
     this.#subscription = ports.bus.subscribe(SUBJECTS.heartbeats('node'), message => this.#hear(message.body));
+    this.#timer = this.#schedule();
   }
 
   alive(): readonly NodeView[] {
-    const now = this.#clock.monotonic();
-    if (!this.#bus.connected) this.#connectedAt = now;
-    const listening = now - this.#connectedAt > this.#silenceMs;
-    for (const [id, { at }] of this.#seen) if (listening && now - at > this.#silenceMs) this.#seen.delete(id);
+    this.#look();
     return [...this.#seen.values()].map(({ view }) => view);
   }
 
@@ -40,7 +44,24 @@ export class HeartbeatDirectory implements NodeDirectory {
   }
 
   close(): void {
+    this.#timer.cancel();
     this.#subscription.close();
+  }
+
+  #schedule(): Timer {
+    return this.#clock.timer(this.#silenceMs / 4, () => {
+      this.#look();
+      this.#timer = this.#schedule();
+    });
+  }
+
+  #look(): void {
+    const now = this.#clock.monotonic();
+    if (!this.#bus.connected || now - this.#lookedAt > this.#silenceMs / 2) this.#listeningSince = now; // N2
+    this.#lookedAt = now;
+    const before = now - this.#silenceMs;
+    if (this.#listeningSince > before) return;
+    for (const [id, { at }] of this.#seen) if (at < before) this.#seen.delete(id); // N1
   }
 
   #hear(bytes: Uint8Array): void {

@@ -7,13 +7,16 @@
  *    the same node replaces its predecessor at once: it holds the lock of the node's DATA.
  * W3 A claim's revision is its epoch. A partition is taken only from nobody, from a dead owner, or from oneself.
  * W4 Of the live nodes, the one that rendezvous hashing names claims.
+ * W5 A node that does not know every lease yet, or could not renew its own for a while (cut off, paused), has no right to
+ *    judge: it waits, and gives everybody's lease its full time again.
+ * W6 Who hosts a claim is told when another has claimed the partition, or when nobody watches the claims any more.
  */
 import Type, { type Static } from 'typebox';
 import { problemsOf } from '../../domain/parse.ts';
 import { rendezvous } from '../../domain/rendezvous.ts';
 import type { Clock, Random } from '../ports/clock.ts';
-import type { StateStore } from '../ports/state-store.ts';
-import { WriteConflict, WriteRetry, WriteUnknown } from '../ports/write-outcome.ts';
+import type { StateEntry, StateStore } from '../ports/state-store.ts';
+import { isPassing, WriteConflict } from '../ports/write-outcome.ts';
 import type { PartitionClaim } from '../runtime/partition-host.ts';
 
 const Owner = Type.Object({ node: Type.String(), process: Type.String() });
@@ -40,7 +43,13 @@ export interface OwnershipPorts {
 interface Seen {
   readonly owner: Owner;
   readonly revision: number;
-  readonly movedAt: number;
+  movedAt: number;
+}
+
+/** A claim of this process, as long as it stands. */
+interface Held {
+  readonly epoch: number;
+  readonly lost: AbortController;
 }
 
 export class Ownership {
@@ -50,7 +59,11 @@ export class Ownership {
   /** Leases by node, claims by partition, as the bucket's watch tells. */
   readonly #leases = new Map<string, Seen>();
   readonly #claims = new Map<number, Seen>();
+  readonly #held = new Map<number, Held>();
+  /** W5: resolved when the watch has brought everything that was stored, or has ended. */
+  readonly #current = Promise.withResolvers<void>();
   #lease = 0;
+  #renewedAt: number | null = null;
 
   constructor(ports: OwnershipPorts, settings: OwnershipSettings) {
     this.#ports = ports;
@@ -58,16 +71,18 @@ export class Ownership {
     this.#me = { node: settings.node, process: ports.random.token(12) };
   }
 
-  /** Resolves when the signal aborts. @throws when another process took over this node's lease */
+  /** Once. Resolves when the signal aborts. @throws when another process took over this node's lease */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#ports;
-    const watching = this.#watch(signal);
-    while (!signal.aborted) {
-      await this.#renew();
-      await this.#claim();
-      await Promise.race([clock.sleep(this.#settings.renewMs, signal).catch(() => {}), watching]);
+    const over = new AbortController();
+    const either = AbortSignal.any([signal, over.signal]);
+    const loops = [this.#watch(either), this.#keep(either)];
+    try {
+      await Promise.race(loops);
+    } finally {
+      over.abort(new Error('ownership ended'));
+      await Promise.allSettled(loops);
+      for (const { lost } of this.#held.values()) lost.abort(new Error('ownership ended')); // W6
     }
-    await watching;
   }
 
   /** Partitions without a live owner, for `readyz`. */
@@ -80,66 +95,97 @@ export class Ownership {
     return orphans;
   }
 
-  async #watch(signal: AbortSignal): Promise<void> {
-    for await (const change of this.#ports.leases.watch(signal)) {
-      if (change.kind === 'current') continue;
-      const key = change.kind === 'entry' ? change.entry.key : change.key;
-      const [kind = '', id = ''] = key.split('.');
-      if (change.kind === 'deleted') {
-        if (kind === 'node') this.#leases.delete(id);
-        else this.#claims.delete(Number(id));
-        continue;
-      }
-      const owner: unknown = JSON.parse(Buffer.from(change.entry.value).toString('utf8'));
-      if (problemsOf(Owner, owner).length > 0) continue;
-      const { revision } = change.entry;
-      const seen: Seen = { owner: owner as Owner, revision, movedAt: this.#ports.clock.monotonic() };
-      if (kind === 'node') this.#leases.set(id, seen);
-      else if (kind === 'partition') this.#claims.set(Number(id), seen);
+  async #keep(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#ports;
+    for (; !signal.aborted; await clock.sleep(this.#settings.renewMs, signal).catch(() => signal.aborted)) {
+      const renewed = await this.#renew();
+      await this.#current.promise; // W5
+      if (renewed && !signal.aborted) await this.#claim();
     }
   }
 
-  /** W1, W2 */
-  async #renew(): Promise<void> {
-    const { leases, clock } = this.#ports;
-    const key = `node.${this.#settings.node}`;
+  async #watch(signal: AbortSignal): Promise<void> {
     try {
-      this.#lease = await leases.put(key, encode(this.#me), this.#lease);
+      for await (const change of this.#ports.leases.watch(signal)) {
+        if (change.kind === 'current') this.#current.resolve();
+        else if (change.kind === 'deleted') this.#see(change.key, null);
+        else this.#see(change.entry.key, change.entry);
+      }
+    } finally {
+      this.#current.resolve();
+    }
+  }
+
+  #see(key: string, entry: StateEntry | null): void {
+    const [kind = '', id = ''] = key.split('.');
+    const movedAt = this.#ports.clock.monotonic();
+    const seen = entry === null ? null : { owner: ownerOf(entry), revision: entry.revision, movedAt };
+    if (kind === 'node') put(this.#leases, id, seen);
+    if (kind !== 'partition') return;
+    const partition = Number(id);
+    put(this.#claims, partition, seen);
+    const held = this.#held.get(partition);
+    if (held === undefined || seen === null || seen.revision <= held.epoch) return;
+    held.lost.abort(new Error(`node '${seen.owner.node}' has claimed partition ${partition}`)); // W6
+    this.#held.delete(partition);
+  }
+
+  /** W1, W2. @returns whether the lease is good for another while */
+  async #renew(): Promise<boolean> {
+    const { clock } = this.#ports;
+    const { node, deadMs } = this.#settings;
+    try {
+      this.#lease = await this.#write(`node.${node}`);
     } catch (error) {
-      if (error instanceof WriteRetry || error instanceof WriteUnknown) return; // the next interval tries again
+      if (!isPassing(error) && !(error instanceof WriteConflict)) throw error;
+      return false; // the next interval tries again
+    }
+    const now = clock.monotonic();
+    if (this.#renewedAt !== null && now - this.#renewedAt > deadMs / 2)
+      for (const seen of this.#leases.values()) seen.movedAt = now; // W5
+    this.#renewedAt = now;
+    // Its own lease is alive whatever the watch has brought so far.
+    this.#leases.set(node, { owner: this.#me, revision: this.#lease, movedAt: now });
+    return true;
+  }
+
+  /** W2 */
+  async #write(key: string): Promise<number> {
+    const { leases } = this.#ports;
+    try {
+      return await leases.put(key, encode(this.#me), this.#lease);
+    } catch (error) {
       if (!(error instanceof WriteConflict)) throw error;
       const stored = await leases.get(key);
-      const owner = stored === null ? null : (JSON.parse(Buffer.from(stored.value).toString('utf8')) as Owner);
-      if (this.#lease > 0 && owner !== null && owner.process !== this.#me.process) {
+      if (this.#lease > 0 && stored !== null && ownerOf(stored).process !== this.#me.process) {
         throw new Error(`node '${this.#settings.node}' runs elsewhere too: give this one another --node`);
       }
-      this.#lease = await leases.put(key, encode(this.#me), stored?.revision ?? 0);
+      return leases.put(key, encode(this.#me), stored?.revision ?? 0);
     }
-    // Its own lease is alive whatever the watch has brought so far.
-    this.#leases.set(this.#settings.node, { owner: this.#me, revision: this.#lease, movedAt: clock.monotonic() });
   }
 
   /** W3, W4 */
   async #claim(): Promise<void> {
-    const { leases } = this.#ports;
-    const live = [...this.#leases.keys()].filter(node => this.#isAlive(node));
+    const { leases, clock } = this.#ports;
+    const { node, partitions } = this.#settings;
+    const live = [...this.#leases.keys()].filter(other => this.#isAlive(other));
     const hosted = this.#ports.hosted();
     const won: PartitionClaim[] = [];
-    for (let partition = 0; partition < this.#settings.partitions; partition++) {
+    for (let partition = 0; partition < partitions; partition++) {
       if (hosted.has(partition)) continue;
-      const key = `partition.${partition}`;
-      const entry = await leases.get(key);
-      const owner = entry === null ? null : (JSON.parse(Buffer.from(entry.value).toString('utf8')) as Owner);
-      const mine = owner?.node === this.#settings.node;
-      if (!mine && owner !== null && this.#isAlive(owner.node)) continue;
-      if (!mine && rendezvous(live, partition) !== this.#settings.node) continue;
+      const seen = this.#claims.get(partition);
+      const mine = seen?.owner.node === node;
+      if (!mine && seen !== undefined && this.#isAlive(seen.owner.node)) continue;
+      if (!mine && rendezvous(live, partition) !== node) continue;
       try {
-        const epoch = await leases.put(key, encode(this.#me), entry?.revision ?? 0);
-        won.push({ partition, epoch });
+        const epoch = await leases.put(`partition.${partition}`, encode(this.#me), seen?.revision ?? 0);
+        this.#claims.set(partition, { owner: this.#me, revision: epoch, movedAt: clock.monotonic() });
+        const lost = new AbortController();
+        this.#held.set(partition, { epoch, lost });
+        won.push({ partition, epoch, lost: lost.signal });
       } catch (error) {
         // Lost the race, or not known: the next interval looks again.
-        const passing = [WriteConflict, WriteRetry, WriteUnknown].some(kind => error instanceof kind);
-        if (!passing) throw error;
+        if (!isPassing(error) && !(error instanceof WriteConflict)) throw error;
       }
     }
     if (won.length > 0) await this.#ports.host(won);
@@ -153,3 +199,20 @@ export class Ownership {
 }
 
 const encode = (owner: Owner): Uint8Array => Buffer.from(JSON.stringify(owner));
+
+/** Stands for whatever a stranger may have put there: no node, so never alive. */
+const NOBODY: Owner = { node: '', process: '' };
+
+function ownerOf({ value }: StateEntry): Owner {
+  try {
+    const owner: unknown = JSON.parse(Buffer.from(value).toString('utf8'));
+    return problemsOf(Owner, owner).length === 0 ? (owner as Owner) : NOBODY;
+  } catch {
+    return NOBODY;
+  }
+}
+
+function put<K, V>(map: Map<K, V>, key: K, value: V | null): void {
+  if (value === null) map.delete(key);
+  else map.set(key, value);
+}

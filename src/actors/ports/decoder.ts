@@ -37,7 +37,7 @@ export interface FrameSink {
   wants(frame: DecodedFrame): boolean;
   /** A wanted frame; the sink now owns `slot` and releases it. */
   frame(frame: DecodedFrame, slot: number): void;
-  /** A frame that the decoder knows to be damaged beyond use (it has no slot). */
+  /** A wanted frame that the decoder knows to be damaged beyond use (it has no slot). */
   broken(frame: DecodedFrame, message: string): void;
 }
 

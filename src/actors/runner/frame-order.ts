@@ -118,6 +118,7 @@ export class FrameOrder {
         prevPts: turn.prevPts,
         lastPts: turn.lastPts,
         startPts: this.#position?.startPts ?? turn.startPts,
+        selectedPts: turn.result === null ? (this.#position?.selectedPts ?? null) : turn.lastPts,
         frames: (this.#position?.frames ?? 0) + (turn.result === null ? 0 : 1),
       };
       if (turn.result === null) continue;

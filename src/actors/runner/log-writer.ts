@@ -9,7 +9,7 @@ import type { Prediction } from '../../domain/prediction.ts';
 import type { SourceIdentity } from '../../domain/source.ts';
 import type { Clock, Random } from '../ports/clock.ts';
 import type { LogTail, PredictionLog } from '../ports/prediction-log.ts';
-import { WriteConflict, WriteRetry, WriteUnknown } from '../ports/write-outcome.ts';
+import { isPassing, WriteConflict } from '../ports/write-outcome.ts';
 
 export interface LogWriterPorts {
   readonly log: PredictionLog;
@@ -142,7 +142,7 @@ export class LogWriter {
               return true;
             }
             if (standing === 'lost') return false;
-          } else if (error instanceof WriteRetry || error instanceof WriteUnknown) {
+          } else if (isPassing(error)) {
             await this.#ports.clock.sleep(AGAIN_MS, this.#signal);
           } else {
             throw error;
@@ -179,7 +179,7 @@ async function readTail({ log, clock }: LogWriterPorts, key: LogKey, signal: Abo
     try {
       return await log.last(key);
     } catch (error) {
-      if (!(error instanceof WriteRetry || error instanceof WriteUnknown)) throw error;
+      if (!isPassing(error)) throw error;
       await clock.sleep(AGAIN_MS, signal);
     }
   }

@@ -146,7 +146,7 @@ export class Runner {
       if (!this.#fruitful) this.#onCommitted(seq);
       this.#fruitful = true;
     });
-    const selector = new FrameSelector(spec.sampling, position?.startPts ?? null, position?.lastPts ?? null);
+    const selector = new FrameSelector(spec.sampling, position?.startPts ?? null, position?.selectedPts ?? null);
     const warnings = await this.#decode(flow, selector, ring, position, order);
     await flow.finish();
     if (this.#stop === 'release') return this.#outcome('shutdown', null);

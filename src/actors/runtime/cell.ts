@@ -4,17 +4,19 @@
  * M1 A message's effects leave only after its commit was acknowledged or read back.
  * M2 A conflict is never argued with: the stored record wins, and the message is judged against it again.
  * M3 A record of a higher epoch means another owner: the cell stops at once (`fenced`).
- * M4 An ambiguous write is read back by its mark; a refused one without verdict is sent again as it is.
+ * M4 An ambiguous write is read back by its mark; a refused one without verdict is sent again as it is. Trouble that is
+ *    neither ends the host: going on would let the next message move the cursor past this one.
  * M5 The outbox is sent in order, the next only after the last was stored; what was sent is trimmed by the next commit.
  * M6 Mailbox messages are purged only at or below a cursor whose commit was acknowledged or read back.
- * M7 The record of an actor that never existed (somebody told an unknown id something) goes when its refusal is out.
+ * M7 The record of an actor that never existed (somebody told an unknown id something) goes when its refusal is out, and
+ *    the cell with it.
  */
 import { LIMITS } from '../../domain/limits.ts';
 import type { Clock, Random, Timer } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
 import type { ActorAddress, Mailbox } from '../ports/mailbox.ts';
 import type { StateEntry, StateStore } from '../ports/state-store.ts';
-import { MailboxFull, WriteConflict, WriteRetry, WriteUnknown } from '../ports/write-outcome.ts';
+import { isPassing, MailboxFull, WriteConflict, WriteRetry, WriteUnknown } from '../ports/write-outcome.ts';
 import type { Behaviour, ChildRow, Errand, Monitor } from './behaviour.ts';
 import {
   type Committed,
@@ -26,6 +28,7 @@ import {
   type Step,
   step,
   stepAfterCrash,
+  upgraded,
 } from './committed.ts';
 import { decodeRecord, encodeRecord } from './record-codec.ts';
 
@@ -43,6 +46,30 @@ export interface CellPorts {
   report(self: ActorAddress, what: string, error: unknown): void;
 }
 
+/** What a cell tells the host that drives it. */
+export interface CellOwner {
+  readonly epoch: number;
+  /** Aborts when the host ends. */
+  readonly signal: AbortSignal;
+  /** M3 */
+  fenced(): void;
+  /** M4 */
+  crashed(error: unknown): void;
+  /** One mailbox message is done with. */
+  processed(): void;
+  /** M7: the store holds nothing of this actor any more, and nothing waits for it. */
+  forgotten(cell: Cell): void;
+}
+
+/** The commit that a delivery makes, ready to be stored. */
+interface Judged extends Step {
+  readonly bytes: Uint8Array;
+  /** False: the delivery is to be tried again after this commit. */
+  readonly done: boolean;
+  /** The commit would change nothing. */
+  readonly idle: boolean;
+}
+
 /** Longest delay that one timer of the clock is asked for. */
 const LONGEST_TIMER_MS = 3_600_000;
 const RETRY_FIRST_MS = 20;
@@ -52,37 +79,37 @@ export class Cell<State = unknown> {
   readonly self: ActorAddress;
   readonly #behaviour: Behaviour<State>;
   readonly #ports: CellPorts;
-  readonly #epoch: number;
+  readonly #owner: CellOwner;
   readonly #signal: AbortSignal;
-  readonly #onFenced: () => void;
   #record: Committed;
   #revision: number;
-  /** Bounded by the mailbox's own bound per verb, one entry per armed timer, and one per errand and monitor. */
+  /** Bounded by what the host takes from the mailbox, one entry per armed timer, and one per errand and monitor. */
   readonly #queue: Delivery[] = [];
   #draining = false;
   #sending = false;
   /** Number of the last outbox message that was stored. */
   #sent: readonly [number, number] = [-1, -1];
   #purged = 0;
+  /** Armed, or fired and waiting in the queue. */
   readonly #timers = new Map<string, { readonly at: number; readonly timer: Timer }>();
   #marks = 0;
 
+  /** @throws when the stored record cannot be read by this behaviour */
   constructor(
     self: ActorAddress,
     behaviour: Behaviour<State>,
     ports: CellPorts,
-    owner: { readonly epoch: number; readonly signal: AbortSignal; readonly onFenced: () => void },
+    owner: CellOwner,
     entry: StateEntry | null,
   ) {
     this.self = self;
     this.#behaviour = behaviour;
     this.#ports = ports;
-    this.#epoch = owner.epoch;
+    this.#owner = owner;
     this.#signal = owner.signal;
-    this.#onFenced = owner.onFenced;
-    this.#record = entry === null ? emptyRecord(behaviour.version) : decodeRecord(entry.value);
-    this.#revision = entry?.revision ?? 0;
-    this.#signal.addEventListener('abort', () => this.#disarm(), { once: true });
+    const { record, revision } = this.#read(entry);
+    this.#record = record;
+    this.#revision = revision;
   }
 
   /** After a claim: timers armed, outbox resent, errands and monitors taken up again. */
@@ -93,13 +120,13 @@ export class Cell<State = unknown> {
   push(delivery: Delivery): void {
     if (this.#signal.aborted) return;
     this.#queue.push(delivery);
-    if (!this.#draining) {
-      this.#draining = true;
-      void this.#drain().catch(error => {
-        this.#draining = false;
-        if (!this.#signal.aborted) this.#ports.report(this.self, 'cell', error);
-      });
-    }
+    this.#wake();
+  }
+
+  /** Once the host has ended: no timer is left. */
+  disarm(): void {
+    for (const { timer } of this.#timers.values()) timer.cancel();
+    this.#timers.clear();
   }
 
   /** The state as committed; null when the actor does not exist. */
@@ -113,66 +140,90 @@ export class Cell<State = unknown> {
     return state === null ? [] : (this.#behaviour.inspect?.(state) ?? []);
   }
 
+  /** The mailbox sequence up to which every message of this actor is processed. */
+  get cursor(): number {
+    return this.#record.cursor;
+  }
+
   get idle(): boolean {
     return !this.#draining && !this.#sending;
+  }
+
+  #wake(): void {
+    if (this.#draining || this.#queue.length === 0) return;
+    this.#draining = true;
+    void this.#drain().catch(error => {
+      if (!this.#signal.aborted) this.#owner.crashed(error); // M4
+    });
   }
 
   async #drain(): Promise<void> {
     for (;;) {
       const delivery = this.#queue.shift();
       if (delivery === undefined || this.#signal.aborted) break;
+      if (delivery.class === 'timer' && this.#timers.get(delivery.id)?.at === delivery.due)
+        this.#timers.delete(delivery.id);
       await this.#process(delivery);
+      if (delivery.seq > 0) this.#owner.processed();
     }
     this.#draining = false;
-    if (!this.#signal.aborted) void this.#purge();
+    await this.#tidy();
   }
 
   async #process(delivery: Delivery): Promise<void> {
     while (!this.#signal.aborted && isNews(this.#record, delivery)) {
       const judged = this.#judge(delivery);
-      if (delivery.class === 'signal' && changesNothing(this.#record, judged.next)) return;
-      if (await this.#commit(judged.next)) {
-        for (const { inbox, body } of judged.answers) this.#ports.answer(inbox, body, this.#revision);
+      if (judged.idle) return;
+      if (await this.#commit(judged)) {
+        for (const { inbox, body } of judged.answers) this.#answer(inbox, body);
         if (judged.done) return;
       }
     }
   }
 
-  /** The commit that this delivery makes of the record as it is now; `done` unless it is to be tried again. */
-  #judge(delivery: Delivery): Step & { readonly done: boolean } {
+  #answer(inbox: string, body: unknown): void {
+    try {
+      this.#ports.answer(inbox, body, this.#revision);
+    } catch (error) {
+      this.#ports.report(this.self, 'answer', error); // the inbox is a stranger's word: it may be no subject at all
+    }
+  }
+
+  /** The commit that this delivery makes of the record as it is now. */
+  #judge(delivery: Delivery): Judged {
     const input = {
       behaviour: this.#behaviour,
       self: this.self,
-      record: this.#record,
+      // M5: what was sent is trimmed.
+      record: { ...this.#record, outbox: this.#record.outbox.filter(message => isAfter(message.number, this.#sent)) },
       revision: this.#revision,
       delivery,
       now: this.#ports.clock.now(),
       random: this.#ports.random,
     };
     try {
-      const judged = step(input);
-      const bytes = encodeRecord(judged.next).byteLength;
-      if (bytes > LIMITS.stateBytes)
-        throw new Error(`a state of ${bytes} bytes is over the limit of ${LIMITS.stateBytes}`);
-      return { ...judged, done: true };
+      const judged = this.#seal(step(input));
+      const size = judged.bytes.byteLength;
+      if (size > LIMITS.stateBytes)
+        throw new Error(`a state of ${size} bytes is over the limit of ${LIMITS.stateBytes}`);
+      const idle = delivery.class === 'signal' && judged.answers.length === 0 && isSame(input.record, judged.next);
+      return { ...judged, done: true, idle };
     } catch (error) {
       this.#ports.report(this.self, `receive ${delivery.verb}`, error);
-      const judged = stepAfterCrash(input, error);
-      return { ...judged, done: judged.deadLettered };
+      const crashed = stepAfterCrash(input, error);
+      return { ...this.#seal(crashed), done: crashed.deadLettered, idle: false };
     }
   }
 
+  /** Marked as this cell's own commit (M4). */
+  #seal({ next, answers }: Step): Step & { readonly bytes: Uint8Array } {
+    const { epoch } = this.#owner;
+    const record = { ...next, epoch, mark: `${epoch}.${this.#ports.random.token(8)}.${++this.#marks}` };
+    return { next: record, answers, bytes: encodeRecord(record) };
+  }
+
   /** True when the record is stored and is ours; false when another write came first (M2). */
-  async #commit(next: Committed): Promise<boolean> {
-    const mark = `${this.#epoch}.${this.#ports.random.token(8)}.${++this.#marks}`;
-    const record: Committed = {
-      ...next,
-      version: this.#behaviour.version,
-      epoch: this.#epoch,
-      mark,
-      outbox: next.outbox.filter(message => isAfter(message.number, this.#sent)),
-    };
-    const bytes = encodeRecord(record);
+  async #commit({ next: record, bytes }: Judged): Promise<boolean> {
     for (let delayMs = RETRY_FIRST_MS; ; delayMs = Math.min(delayMs * 2, RETRY_MOST_MS)) {
       this.#signal.throwIfAborted();
       try {
@@ -184,13 +235,13 @@ export class Cell<State = unknown> {
           await this.#ports.clock.sleep(delayMs, this.#signal);
         } else if (error instanceof WriteConflict || error instanceof WriteUnknown) {
           const stored = await this.#readBack();
-          if (stored.record.mark === mark) {
+          if (stored.record.mark === record.mark) {
             this.#adopt(stored.record, stored.revision);
             return true;
           }
           if (stored.revision === this.#revision) continue; // M4: it did not land; the same write again
-          if (stored.record.epoch > this.#epoch) {
-            this.#onFenced(); // M3
+          if (stored.record.epoch > this.#owner.epoch) {
+            this.#owner.fenced(); // M3
             return false;
           }
           this.#adopt(stored.record, stored.revision); // M2
@@ -206,15 +257,18 @@ export class Cell<State = unknown> {
     for (let delayMs = RETRY_FIRST_MS; ; delayMs = Math.min(delayMs * 2, RETRY_MOST_MS)) {
       this.#signal.throwIfAborted();
       try {
-        const entry = await this.#ports.store.get(this.#key);
-        return entry === null
-          ? { record: emptyRecord(this.#behaviour.version), revision: 0 }
-          : { record: decodeRecord(entry.value), revision: entry.revision };
+        return this.#read(await this.#ports.store.get(this.#key));
       } catch (error) {
-        if (!(error instanceof WriteRetry || error instanceof WriteUnknown)) throw error;
+        if (!isPassing(error)) throw error;
         await this.#ports.clock.sleep(delayMs, this.#signal);
       }
     }
+  }
+
+  #read(entry: StateEntry | null): { readonly record: Committed; readonly revision: number } {
+    return entry === null
+      ? { record: emptyRecord(this.#behaviour.version), revision: 0 }
+      : { record: upgraded(this.#behaviour, decodeRecord(entry.value)), revision: entry.revision };
   }
 
   #adopt(record: Committed, revision: number): void {
@@ -226,17 +280,25 @@ export class Cell<State = unknown> {
   #afterCommit(): void {
     if (this.#signal.aborted) return;
     this.#arm();
-    const state = this.state;
-    this.#ports.settle(
-      this.self,
-      state === null ? [] : (this.#behaviour.errands?.(state) ?? []),
-      state === null ? [] : (this.#behaviour.monitors?.(state) ?? []),
-    );
+    this.#settle();
     if (!this.#sending && this.#unsent() !== undefined) {
       this.#sending = true;
       void this.#send().catch(error => {
         if (!this.#signal.aborted) this.#ports.report(this.self, 'outbox', error);
       });
+    }
+  }
+
+  #settle(): void {
+    const { state } = this;
+    try {
+      this.#ports.settle(
+        this.self,
+        state === null ? [] : (this.#behaviour.errands?.(state) ?? []),
+        state === null ? [] : (this.#behaviour.monitors?.(state) ?? []),
+      );
+    } catch (error) {
+      this.#ports.report(this.self, 'settle', error); // this actor's defect; its partition goes on
     }
   }
 
@@ -250,13 +312,13 @@ export class Cell<State = unknown> {
       let delayMs = RETRY_FIRST_MS;
       for (;;) {
         const message = this.#unsent();
-        if (message === undefined || this.#signal.aborted) return;
+        if (message === undefined || this.#signal.aborted) break;
         try {
           await this.#store(message);
           this.#sent = message.number as [number, number];
           delayMs = RETRY_FIRST_MS;
         } catch (error) {
-          if (!isWriteTrouble(error) && !(error instanceof MailboxFull)) throw error;
+          if (!isPassing(error) && !(error instanceof MailboxFull)) throw error;
           await this.#ports.clock.sleep(delayMs, this.#signal);
           delayMs = Math.min(delayMs * 2, RETRY_MOST_MS);
         }
@@ -264,6 +326,7 @@ export class Cell<State = unknown> {
     } finally {
       this.#sending = false;
     }
+    if (this.#isForgettable) await this.#tidy();
   }
 
   async #store(message: OutboxMessage): Promise<void> {
@@ -278,34 +341,38 @@ export class Cell<State = unknown> {
     });
   }
 
-  /** M6 */
-  async #purge(): Promise<void> {
+  /** M6, and then M7: a record whose messages are still there would be missed. */
+  async #tidy(): Promise<void> {
     const through = this.#record.cursor;
-    if (through <= this.#purged) return;
+    if (this.#signal.aborted) return;
     try {
-      await this.#ports.mailbox.purge(this.self, through);
+      if (through > this.#purged) await this.#ports.mailbox.purge(this.self, through);
       this.#purged = Math.max(this.#purged, through);
-      await this.#forget();
+      if (this.#isForgettable && this.idle && this.#record.cursor === through) await this.#forget();
     } catch (error) {
-      // The next drain purges further; until then the messages are only read and skipped again.
-      if (!isWriteTrouble(error)) this.#ports.report(this.self, 'purge', error);
+      // The next one purges further; until then the messages are only read and skipped again.
+      const passes = isPassing(error) || error instanceof WriteConflict;
+      if (!passes && !this.#signal.aborted) this.#ports.report(this.self, 'tidy', error);
     }
   }
 
-  /** M7 */
+  /** M7: nobody, with nothing left to send. */
+  get #isForgettable(): boolean {
+    const { state, remnant } = this.#record;
+    return state === null && remnant === undefined && this.#unsent() === undefined;
+  }
+
   async #forget(): Promise<void> {
-    if (this.#record.state !== null || this.#record.remnant !== undefined) return;
-    if (this.#draining || this.#sending || this.#unsent() !== undefined || this.#revision === 0) return;
     this.#draining = true;
     try {
-      await this.#ports.store.delete(this.#key, this.#revision);
+      if (this.#revision > 0) await this.#ports.store.delete(this.#key, this.#revision);
       this.#record = { ...emptyRecord(this.#behaviour.version), cursor: this.#record.cursor };
       this.#revision = 0;
       this.#sent = [-1, -1];
+      if (this.#queue.length === 0) this.#owner.forgotten(this);
     } finally {
       this.#draining = false;
-      const waiting = this.#queue.shift();
-      if (waiting !== undefined) this.push(waiting);
+      this.#wake();
     }
   }
 
@@ -319,9 +386,13 @@ export class Cell<State = unknown> {
       if (this.#timers.has(name)) continue;
       const leftMs = Math.max(0, due.at - this.#ports.clock.now());
       const fire = (): void => {
-        this.#timers.delete(name);
-        if (due.at > this.#ports.clock.now()) this.#arm();
-        else this.push({ seq: 0, class: 'timer', id: name, verb: due.verb, body: due.body, headers: {} });
+        if (due.at <= this.#ports.clock.now()) {
+          const { at, verb, body } = due;
+          this.push({ seq: 0, class: 'timer', id: name, due: at, verb, body, headers: {} });
+        } else {
+          this.#timers.delete(name);
+          this.#arm();
+        }
       };
       this.#timers.set(name, {
         at: due.at,
@@ -330,21 +401,13 @@ export class Cell<State = unknown> {
     }
   }
 
-  #disarm(): void {
-    for (const { timer } of this.#timers.values()) timer.cancel();
-    this.#timers.clear();
-  }
-
   get #key(): string {
     return `${this.self.kind}.${this.self.id}`;
   }
 }
 
-const isWriteTrouble = (error: unknown): boolean =>
-  error instanceof WriteRetry || error instanceof WriteUnknown || error instanceof WriteConflict;
-
 /** A signal that the actor ignored needs no commit: it would be ignored again. */
-const changesNothing = (before: Committed, after: Committed): boolean =>
+const isSame = (before: Committed, after: Committed): boolean =>
   after.state === before.state &&
   after.outbox.length === before.outbox.length &&
   JSON.stringify(after.timers) === JSON.stringify(before.timers);

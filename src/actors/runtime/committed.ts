@@ -4,6 +4,7 @@
  * C1 State, timers, cursor and outgoing messages change in ONE record: never torn apart.
  * C2 A message at or below the cursor, or at or below the sender's last number, changes nothing.
  * C3 A message's number is (revision the commit expects, index): increasing per sender, over deletion and re-creation too.
+ *    So the record of one that has existed, or has told anybody anything, stays as a tombstone with its remnant.
  * C4 A message whose `receive` ended abnormally three times is dead-lettered in the commit that moves the cursor past it.
  */
 import Type, { type Static } from 'typebox';
@@ -48,11 +49,11 @@ export const Committed = Type.Object({
   cursor: Type.Integer(),
   /** null: a tombstone. */
   state: Type.Unknown(),
-  /** What outlived the last deletion. */
+  /** What outlived the last deletion; without it a tombstone may go (M7). */
   remnant: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
   timers: Type.Record(Type.String(), Type.Object({ at: Type.Number(), verb: Type.String(), body: Type.Unknown() })),
   outbox: Type.Array(OutboxMessage),
-  /** Last number per sender. */
+  /** Last number per sender, in the order they were last heard; at most `seenSenders`. */
   seen: Type.Record(Type.String(), MessageNumber),
   /** Abnormal ends of the message `head`. */
   deliveries: Type.Object({ head: Type.String(), count: Type.Integer() }),
@@ -62,6 +63,8 @@ export type Committed = Static<typeof Committed>;
 /** One message on its way into an actor. `seq` is 0 for timers and signals, which no stream holds. */
 export interface Delivery extends Inbound {
   readonly seq: number;
+  /** Of a timer: when it was due. */
+  readonly due?: number;
   /** Why the body could not be parsed, when it could not. */
   readonly unreadable?: string;
 }
@@ -89,6 +92,13 @@ export const emptyRecord = (version: number): Committed => ({
 const isRepeat = (last: readonly number[] | undefined, [revision, index]: readonly [number, number]): boolean =>
   last !== undefined && (revision < (last[0] ?? 0) || (revision === last[0] && index <= (last[1] ?? 0)));
 
+/** Bounded: a sender that comes back after this many others is taken for a new one. */
+function remember(seen: Committed['seen'], { from, number }: { from: string; number: [number, number] }): void {
+  delete seen[from];
+  for (const longest of Object.keys(seen).slice(0, 1 - LIMITS.seenSenders)) delete seen[longest];
+  seen[from] = number;
+}
+
 function senderOf(delivery: Delivery): { from: string; number: [number, number] } | null {
   const from = delivery.headers[HEADERS.from];
   const match = /^(\d+)\.(\d+)$/.exec(delivery.headers[HEADERS.number] ?? '');
@@ -111,7 +121,8 @@ export interface StepInput<State> {
 /** C2: false when the delivery changes nothing and nothing need be written for it. */
 export function isNews(record: Committed, delivery: Delivery): boolean {
   if (delivery.seq > 0 && delivery.seq <= record.cursor) return false;
-  return delivery.class !== 'timer' || record.timers[delivery.id]?.verb === delivery.verb;
+  // A timer that was cancelled or moved while its delivery waited is not this one.
+  return delivery.class !== 'timer' || record.timers[delivery.id]?.at === delivery.due;
 }
 
 /** The commit that processing this delivery makes. @throws what `receive` throws: see `stepAfterCrash` */
@@ -121,7 +132,7 @@ export function step<State>(input: StepInput<State>): Step {
   const sender = senderOf(delivery);
   if (sender !== null) {
     if (isRepeat(record.seen[sender.from], sender.number)) return { next, answers: [] };
-    next.seen[sender.from] = sender.number;
+    remember(next.seen, sender);
   }
   if (delivery.class === 'timer') delete next.timers[delivery.id];
 
@@ -178,7 +189,8 @@ export function step<State>(input: StepInput<State>): Step {
     const after = behaviour.receive(state, delivery, context);
     if (after === null) {
       next.timers = {};
-      if (state !== null && behaviour.remnant !== undefined) next.remnant = behaviour.remnant(state);
+      if (state !== null) next.remnant = behaviour.remnant?.(state) ?? {};
+      else if (next.outbox.some(message => message.kind === 'tell')) next.remnant ??= {}; // C3
     }
     next.state = after;
   } catch (error) {
@@ -220,6 +232,12 @@ export function stepAfterCrash<State>(
   const inbox = delivery.headers[HEADERS.reply];
   return { next, answers: inbox === undefined ? [] : [{ inbox, body: { problem } }], deadLettered: true };
 }
+
+/** The record in the shape this behaviour knows. @throws when there is no way to it */
+export const upgraded = <State>(behaviour: Behaviour<State>, record: Committed): Committed =>
+  record.version === behaviour.version
+    ? record
+    : { ...record, version: behaviour.version, state: liveState(behaviour, record) };
 
 /** The record's state in the shape this behaviour knows. */
 export function liveState<State>(behaviour: Behaviour<State>, record: Committed): State | null {

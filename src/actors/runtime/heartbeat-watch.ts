@@ -5,9 +5,9 @@
  * H2 Silence for `silenceMs`, or beats without progress for `stallMs`, is loss; reported once per key.
  * H3 A watcher that was itself late or cut off resets its clocks first: it has no right to judge.
  * H4 What its keeper does not know (any more) is lost at once: asked when the monitoring begins, which after a restart of
- *    everything need not wait for silence.
+ *    everything need not wait for silence. A keeper that cannot be asked has said nothing.
  */
-import type { Clock } from '../ports/clock.ts';
+import type { Clock, Timer } from '../ports/clock.ts';
 import type { ActorAddress } from '../ports/mailbox.ts';
 import type { Monitor } from './behaviour.ts';
 
@@ -58,7 +58,15 @@ export class HeartbeatWatch {
     this.#lost = lost;
     this.#isGone = isGone;
     this.#tickAt = clock.monotonic();
-    this.#schedule(signal);
+    let timer: Timer;
+    const schedule = (): void => {
+      timer = clock.timer(tickMs, () => {
+        this.#tick();
+        schedule();
+      });
+    };
+    schedule();
+    signal.addEventListener('abort', () => timer.cancel(), { once: true });
   }
 
   settle(owner: ActorAddress, monitors: readonly Monitor[]): void {
@@ -99,20 +107,11 @@ export class HeartbeatWatch {
 
   /** H4 */
   async #verify(owner: ActorAddress, monitor: Monitor): Promise<void> {
-    const gone = await this.#isGone(monitor);
+    const gone = await this.#isGone(monitor).catch(() => false);
     const watched = this.#watched.get(monitor.key);
     if (!gone || watched === undefined || watched.reported) return;
     watched.reported = true;
     this.#lost(owner, { key: monitor.key, cause: 'gone', forMs: 0 });
-  }
-
-  #schedule(signal: AbortSignal): void {
-    const timer = this.#clock.timer(this.#tickMs, () => {
-      if (signal.aborted) return;
-      this.#tick();
-      this.#schedule(signal);
-    });
-    signal.addEventListener('abort', () => timer.cancel(), { once: true });
   }
 
   #tick(): void {

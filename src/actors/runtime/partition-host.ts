@@ -5,8 +5,11 @@
  * O2 The mailbox is read from the first retained message; cursors skip what is done.
  * O3 A message that no actor can take (unknown kind, impossible id) is refused in public and purged.
  * O4 When the claim is lost the host stops at once, with everything that its cells have under way.
+ * O5 An actor whose record cannot be read is reported and left alone, its messages with it; the others go on.
+ * O6 At most `partitionQueue` messages are taken and not yet processed; then the mailbox is read no further.
  */
 
+import { toProblem } from '../../domain/errors.ts';
 import { isId } from '../../domain/ids.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { HEADERS, SUBJECTS } from '../../domain/subjects.ts';
@@ -14,13 +17,15 @@ import type { TreeNode } from '../../domain/tree.ts';
 import type { ActorAddress, MailboxMessage } from '../ports/mailbox.ts';
 import type { StateEntry } from '../ports/state-store.ts';
 import type { Behaviour } from './behaviour.ts';
-import { Cell, type CellPorts } from './cell.ts';
+import { Cell, type CellOwner, type CellPorts } from './cell.ts';
 import type { ExitReason } from './exit-reason.ts';
 
 export interface PartitionClaim {
   readonly partition: number;
   /** Revision of the claim. */
   readonly epoch: number;
+  /** Aborts when somebody else has claimed the partition, or nobody here would notice it any more. */
+  readonly lost: AbortSignal;
 }
 
 export class PartitionHost {
@@ -28,15 +33,23 @@ export class PartitionHost {
   readonly epoch: number;
   readonly exited: Promise<ExitReason>;
   readonly #ports: CellPorts;
-  readonly #behaviours: Readonly<Record<string, Behaviour<unknown>>>;
+  readonly #behaviours: ReadonlyMap<string, Behaviour<unknown>>;
   readonly #cells = new Map<string, Cell>();
+  /** O5 */
+  readonly #unreadable = new Set<string>();
+  readonly #owner: CellOwner;
   readonly #stop = new AbortController();
-  #fenced = false;
+  #reason: ExitReason | null = null;
+  /** Sequence up to which the mailbox has been read. */
+  #read = 0;
+  /** Messages taken and not yet processed (O6). */
+  #underWay = 0;
+  #room: () => void = () => {};
 
   /** @param entries the partition's stored records, as of after the claim */
   constructor(
     claim: PartitionClaim,
-    behaviours: Readonly<Record<string, Behaviour<unknown>>>,
+    behaviours: ReadonlyMap<string, Behaviour<unknown>>,
     ports: CellPorts,
     entries: readonly StateEntry[],
   ) {
@@ -44,22 +57,35 @@ export class PartitionHost {
     this.epoch = claim.epoch;
     this.#behaviours = behaviours;
     this.#ports = ports;
-    for (const entry of entries) {
-      const address = addressOf(entry.key);
-      if (address !== null && behaviours[address.kind] !== undefined) this.#open(address, entry);
-    }
-    this.exited = this.#run();
+    this.#owner = {
+      epoch: claim.epoch,
+      signal: this.#stop.signal,
+      fenced: () => this.#end('fenced'),
+      crashed: error => this.#end({ error: toProblem(error) }),
+      processed: () => this.#processed(),
+      forgotten: cell => {
+        // Older messages of it may still be on their way to this reader: its cursor must see them.
+        if (cell.cursor <= this.#read) this.#cells.delete(keyOf(cell.self));
+      },
+    };
+    for (const entry of entries) this.#restore(entry);
+    this.exited = this.#run(claim.lost);
   }
 
   /** Everything under way is abandoned: what was committed goes on wherever the partition is claimed next. */
   async stop(): Promise<void> {
-    this.#stop.abort(new Error('partition released'));
+    this.#end('shutdown');
     await this.exited;
+  }
+
+  /** Actors held in memory. */
+  get size(): number {
+    return this.#cells.size;
   }
 
   /** Hands a timer's or an executor's word to an actor of this partition. */
   signal(to: ActorAddress, verb: string, body: unknown): void {
-    this.#cells.get(`${to.kind}.${to.id}`)?.push({
+    this.#cells.get(keyOf(to))?.push({
       seq: 0,
       class: 'signal',
       id: `signal.${this.#ports.random.token(12)}`,
@@ -78,7 +104,7 @@ export class PartitionHost {
 
   /** From an actor's child table downwards. Rows that are durable actors themselves lead on to theirs. */
   tree(of: ActorAddress): readonly TreeNode[] {
-    const rows = this.#cells.get(`${of.kind}.${of.id}`)?.inspect() ?? [];
+    const rows = this.#cells.get(keyOf(of))?.inspect() ?? [];
     return rows.map(({ actor, attempt, ...row }) => ({
       ...row,
       type: actor === undefined ? 'worker' : 'supervisor',
@@ -92,28 +118,51 @@ export class PartitionHost {
     return true;
   }
 
-  async #run(): Promise<ExitReason> {
+  async #run(lost: AbortSignal): Promise<ExitReason> {
+    const { signal } = this.#stop;
+    if (lost.aborted) this.#end('fenced');
+    lost.addEventListener('abort', () => this.#end('fenced'), { signal }); // O4
     try {
-      for (const cell of [...this.#cells.values()]) cell.resume(); // O1
-      for await (const message of this.#ports.mailbox.read(this.partition, this.#stop.signal)) this.#deliver(message); // O2
-      if (this.#fenced) return 'fenced';
-      return this.#stop.signal.aborted ? 'shutdown' : { error: { code: 'unavailable', message: 'the mailbox ended' } };
+      for (const cell of this.#cells.values()) cell.resume(); // O1
+      for await (const message of this.#ports.mailbox.read(this.partition, signal)) {
+        this.#deliver(message); // O2
+        while (this.#underWay >= LIMITS.partitionQueue && !signal.aborted)
+          await new Promise<void>(resolve => {
+            this.#room = resolve; // O6
+          });
+      }
+      return this.#end({ error: { code: 'unavailable', message: 'the mailbox ended' } });
     } catch (error) {
-      if (this.#fenced) return 'fenced';
-      if (this.#stop.signal.aborted) return 'shutdown';
-      return { error: { code: 'unavailable', message: error instanceof Error ? error.message : String(error) } };
-    } finally {
-      this.#stop.abort(new Error('partition ended')); // O4
+      return this.#end({ error: { ...toProblem(error), code: 'unavailable' } });
     }
   }
 
+  /** The first reason counts. */
+  #end(reason: ExitReason): ExitReason {
+    this.#reason ??= reason;
+    this.#stop.abort(new Error('partition ended'));
+    for (const cell of this.#cells.values()) cell.disarm();
+    this.#room();
+    return this.#reason;
+  }
+
+  #processed(): void {
+    this.#underWay -= 1;
+    this.#room();
+  }
+
   #deliver(message: MailboxMessage): void {
+    this.#read = message.seq;
     const { kind, id } = message.to;
-    if (this.#behaviours[kind] === undefined || !isId(id)) {
-      void this.#reject(message);
+    const key = keyOf(message.to);
+    if (this.#unreadable.has(key)) return; // O5
+    this.#underWay += 1;
+    const behaviour = this.#behaviours.get(kind);
+    if (behaviour === undefined || !isId(id)) {
+      void this.#reject(message).finally(() => this.#processed());
       return;
     }
-    const cell = this.#cells.get(`${kind}.${id}`) ?? this.#open(message.to, null);
+    const cell = this.#cells.get(key) ?? this.#open(message.to, behaviour, null);
     cell.push({
       seq: message.seq,
       class: message.class,
@@ -147,21 +196,27 @@ export class PartitionHost {
     }
   }
 
-  #open(address: ActorAddress, entry: StateEntry | null): Cell {
-    const behaviour = this.#behaviours[address.kind] as Behaviour<unknown>;
-    const owner = {
-      epoch: this.epoch,
-      signal: this.#stop.signal,
-      onFenced: () => {
-        this.#fenced = true;
-        this.#stop.abort(new Error('fenced'));
-      },
-    };
-    const cell = new Cell(address, behaviour, this.#ports, owner, entry);
-    this.#cells.set(`${address.kind}.${address.id}`, cell);
+  /** O5 */
+  #restore(entry: StateEntry): void {
+    const address = addressOf(entry.key);
+    const behaviour = address === null ? undefined : this.#behaviours.get(address.kind);
+    if (address === null || behaviour === undefined) return;
+    try {
+      this.#open(address, behaviour, entry);
+    } catch (error) {
+      this.#unreadable.add(entry.key);
+      this.#ports.report(address, 'its stored record', error);
+    }
+  }
+
+  #open(address: ActorAddress, behaviour: Behaviour<unknown>, entry: StateEntry | null): Cell {
+    const cell = new Cell(address, behaviour, this.#ports, this.#owner, entry);
+    this.#cells.set(keyOf(address), cell);
     return cell;
   }
 }
+
+const keyOf = ({ kind, id }: ActorAddress): string => `${kind}.${id}`;
 
 /** An unreadable body goes to the actor all the same, whose commit counts it as processed. */
 function parseBody(bytes: Uint8Array): { readonly body: unknown; readonly unreadable?: string } {

@@ -5,7 +5,7 @@ import type { ActorAddress } from '../ports/mailbox.ts';
 import type { StateEntry } from '../ports/state-store.ts';
 import type { Behaviour, Monitor } from './behaviour.ts';
 import type { CellPorts } from './cell.ts';
-import { ErrandDesk, type ErrandExecutor } from './errand-desk.ts';
+import { type ErrandAnswer, ErrandDesk, type ErrandExecutor } from './errand-desk.ts';
 import { HeartbeatWatch } from './heartbeat-watch.ts';
 import { type PartitionClaim, PartitionHost } from './partition-host.ts';
 import type { ChildHandle } from './supervisor.ts';
@@ -38,9 +38,11 @@ export function hostPartition(
 ): HostedPartition {
   const over = new AbortController();
   const signal = (to: ActorAddress, verb: string, body: unknown): void => host.signal(to, verb, body);
-  const desk = new ErrandDesk(executors, (owner, { verb, body }) => signal(owner, verb, body), ports.report);
+  const { clock, report } = ports;
+  const answered = (owner: ActorAddress, { verb, body }: ErrandAnswer): void => signal(owner, verb, body);
+  const desk = new ErrandDesk(executors, answered, report, clock);
   const watch = new HeartbeatWatch(
-    ports.clock,
+    clock,
     heartbeats.tickMs,
     () => heartbeats.bus.connected,
     (owner, lost) => signal(owner, 'lost', lost),
@@ -51,7 +53,7 @@ export function hostPartition(
     const beat = readBeat(body);
     if (beat !== null) watch.beat(beat.key, beat.progress);
   });
-  const byKind = Object.fromEntries(behaviours.map(behaviour => [behaviour.kind, behaviour]));
+  const byKind = new Map(behaviours.map(behaviour => [behaviour.kind, behaviour]));
   const host = new PartitionHost(
     claim,
     byKind,

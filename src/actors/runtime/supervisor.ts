@@ -3,7 +3,8 @@
  *
  * V1 Children start in order and stop in reverse; a child that fails to start at the beginning stops those before it.
  * V2 One event at a time: an exit that comes in while a plan is carried out waits for its turn.
- * V3 A child is stopped by its spec: `brutal_kill` at once, a number after that many ms of grace, `infinity` never.
+ * V3 A child is stopped by its spec: `brutal_kill` at once, a number after that many ms of grace, `infinity` never. A
+ *    supervisor that is killed kills every child, also one that is just starting, and has exited when they have.
  * V4 When the plan gives up, every child is stopped and the supervisor itself exits `shutdown`: its parent decides.
  * V5 The table is the truth that `/tree` shows; nothing else starts a process.
  */
@@ -86,7 +87,7 @@ export class Supervisor implements ChildHandle {
     try {
       for (const spec of specs) await supervisor.startChild(spec);
     } catch (error) {
-      await supervisor.#end('shutdown');
+      await supervisor.#inTurn(() => supervisor.#end('shutdown'));
       throw error;
     }
     return supervisor;
@@ -137,8 +138,11 @@ export class Supervisor implements ChildHandle {
 
   kill(): void {
     this.#ended = true;
-    for (const child of this.#children.toReversed()) if (child.state.kind === 'running') child.state.handle.kill();
-    this.#exit('killed');
+    const handles = this.#children
+      .toReversed()
+      .flatMap(({ state }) => (state.kind === 'running' ? [state.handle] : []));
+    for (const handle of handles) handle.kill();
+    void Promise.all(handles.map(handle => handle.exited)).then(() => this.#exit('killed'));
   }
 
   /** V5 */
@@ -162,6 +166,10 @@ export class Supervisor implements ChildHandle {
   async #startOne(child: Child): Promise<ChildHandle> {
     child.state = { kind: 'starting' };
     const handle = await child.spec.start();
+    if (this.#ended) {
+      handle.kill(); // V3
+      throw new Error(`supervisor ${this.#options.id} was killed`);
+    }
     child.state = { kind: 'running', handle };
     this.#event(child.spec.id, child.restarts === 0 ? 'started' : 'restarted');
     void handle.exited.then(reason => this.#inTurn(() => this.#onExit(child, handle, reason)));
@@ -178,7 +186,7 @@ export class Supervisor implements ChildHandle {
 
   async #react(ended: Child, reason: ExitReason): Promise<void> {
     let cause = { child: ended, reason };
-    for (;;) {
+    while (!this.#ended) {
       const planned = this.#children.map(c => ({ id: c.spec.id, restart: c.spec.restart }));
       const now = this.#options.clock.monotonic();
       const plan = planRestart(this.#options.flags, planned, cause.child.spec.id, cause.reason, this.#restarts, now);
@@ -202,6 +210,7 @@ export class Supervisor implements ChildHandle {
 
   async #startAll(ids: readonly string[]): Promise<{ child: Child; reason: ExitReason } | null> {
     for (const id of ids) {
+      if (this.#ended) return null;
       const child = this.#byId(id);
       child.restarts += 1;
       try {

@@ -1,4 +1,4 @@
-/** Turns a loop that ends by its signal into a supervised child. */
+/** Turns a loop that ends by its signal into a supervised child; one that does not end can only be abandoned. */
 import { toProblem } from '../../domain/errors.ts';
 import type { TreeNode } from '../../domain/tree.ts';
 import type { ExitReason } from './exit-reason.ts';
@@ -10,10 +10,15 @@ import type { ChildHandle } from './supervisor.ts';
  */
 export function task(run: (signal: AbortSignal) => Promise<void>, tree?: () => readonly TreeNode[]): ChildHandle {
   const stop = new AbortController();
+  const killed = Promise.withResolvers<ExitReason>();
   const end = (): void => stop.abort(new Error('told to stop'));
-  const exited = run(stop.signal).then(
+  const ended = run(stop.signal).then(
     (): ExitReason => (stop.signal.aborted ? 'shutdown' : 'normal'),
     (error): ExitReason => (stop.signal.aborted ? 'shutdown' : { error: toProblem(error) }),
   );
-  return { exited, stop: end, kill: end, ...(tree === undefined ? {} : { tree }) };
+  const kill = (): void => {
+    end();
+    killed.resolve('killed');
+  };
+  return { exited: Promise.race([ended, killed.promise]), stop: end, kill, ...(tree === undefined ? {} : { tree }) };
 }

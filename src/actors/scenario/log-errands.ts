@@ -6,7 +6,7 @@ import type { ClosedRecord } from '../../domain/log-record.ts';
 import type { AttemptBody } from '../../domain/messages.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { PredictionLog } from '../ports/prediction-log.ts';
-import { WriteConflict, WriteRetry, WriteUnknown } from '../ports/write-outcome.ts';
+import { isPassing, WriteConflict } from '../ports/write-outcome.ts';
 import type { ErrandExecutor } from '../runtime/errand-desk.ts';
 
 export interface LogErrandPorts {
@@ -50,7 +50,7 @@ export function closeLog({ log, clock }: LogErrandPorts): ErrandExecutor {
       } catch (error) {
         // A conflict means that the writer was faster: read and try again at once.
         if (error instanceof WriteConflict) continue;
-        if (!(error instanceof WriteRetry || error instanceof WriteUnknown)) throw error;
+        if (!isPassing(error)) throw error;
         await clock.sleep(AGAIN_MS, signal);
       }
     }
@@ -66,7 +66,7 @@ export function purgeLog({ log, clock }: LogErrandPorts): ErrandExecutor {
         await log.purge(scenario);
         return { verb: 'purged', body: {} };
       } catch (error) {
-        if (!(error instanceof WriteRetry || error instanceof WriteUnknown)) throw error;
+        if (!isPassing(error)) throw error;
         await clock.sleep(AGAIN_MS, signal);
       }
     }
