@@ -89,8 +89,9 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
   await mkdir(config.data, { recursive: true, mode: 0o700 });
   const lock = await lockFile(config.data, 'lock', LIMITS.dataLockMs);
   const starting = new AbortController();
+  let stopping = false;
   const event = ({ supervisor, child, type, reason }: SupervisorEvent): void => {
-    if (type !== 'started' && reason !== 'shutdown' && reason !== 'normal') {
+    if (!stopping && type !== 'started' && reason !== 'shutdown' && reason !== 'normal') {
       log(`${supervisor}: ${child} ${type}${reason === undefined ? '' : ` (${reason})`}`);
     }
   };
@@ -340,6 +341,7 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
       natsUrl,
       stopped,
       stop: async () => {
+        stopping = true;
         // Runners first: their last batches and the reports of their exits want everything else alive.
         await agent?.drain();
         root.stop();
