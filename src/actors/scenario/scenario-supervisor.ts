@@ -125,7 +125,7 @@ function receiveNew(message: Inbound, context: Context): ScenarioDoc | null {
   const { id } = context.self;
   if (message.class !== 'cmd') return null; // X1: whatever it was about is deleted
   if (message.verb === 'create' || (message.verb === 'start' && hasSource(message.body))) {
-    const request = parse(CreateBody, message.body, 'The scenario') as Static<typeof ScenarioRequest>;
+    const request = parse(CreateBody, message.body, 'The scenario');
     const spec = toSpec(request);
     const at = new Date(context.now).toISOString();
     const run = Number(context.remnant['lastRun'] ?? 0) + 1; // X8
