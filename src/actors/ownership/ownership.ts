@@ -158,7 +158,9 @@ export class Ownership {
       if (!(error instanceof WriteConflict)) throw error;
       const stored = await leases.get(key);
       if (this.#lease > 0 && stored !== null && ownerOf(stored).process !== this.#me.process) {
-        throw new Error(`node '${this.#settings.node}' runs elsewhere too: give this one another --node`);
+        throw new Error(`node '${this.#settings.node}' runs elsewhere too: give this one another --node`, {
+          cause: error,
+        });
       }
       return leases.put(key, encode(this.#me), stored?.revision ?? 0);
     }

@@ -315,7 +315,7 @@ export class Cell<State = unknown> {
         if (message === undefined || this.#signal.aborted) break;
         try {
           await this.#store(message);
-          this.#sent = message.number as [number, number];
+          this.#sent = message.number;
           delayMs = RETRY_FIRST_MS;
         } catch (error) {
           if (!isPassing(error) && !(error instanceof MailboxFull)) throw error;

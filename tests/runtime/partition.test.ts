@@ -1,0 +1,6 @@
+import { memoryBackend, natsBackend } from '../contract/backends.ts';
+import { partitionContract } from './partition.ts';
+
+const seed = Math.floor(Math.random() * 2 ** 32);
+partitionContract('memory', async () => memoryBackend(), seed);
+partitionContract('nats', natsBackend, seed);
