@@ -153,12 +153,16 @@ test('W2: of two processes of one node the older one ends, and says what to do',
 test('W5: a node that does not know every lease yet claims nothing', async () => {
   const cluster = new Cluster();
   const first = await cluster.start('n1');
+  await cluster.clock.advance(2 * RENEW_MS);
   const gate = Promise.withResolvers<void>();
   const late = {
     ...cluster.leases,
     watch: async function* (signal: AbortSignal) {
-      await gate.promise;
-      yield* cluster.leases.watch(signal);
+      for await (const change of cluster.leases.watch(signal)) {
+        // Claims are older than leases: the watch brings them first.
+        if (change.kind === 'entry' && change.entry.key === 'node.n1') await gate.promise;
+        yield change;
+      }
     },
   };
   const second = await cluster.start('n2', late);
