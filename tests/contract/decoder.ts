@@ -107,10 +107,15 @@ function colourAt(pixels: Uint8Array, side: number, x: number, y: number): numbe
 const isNear = (a: readonly number[], b: readonly number[]): boolean =>
   a.every((value, i) => Math.abs(value - (b[i] ?? 0)) < 24);
 
-export function decoderContract(test: Test, open: () => Promise<Decoder>): void {
+function temporaryFolder(test: Test): (name: string) => string {
   const folder = mkdtempSync(path.join(tmpdir(), 'troupe-decoder-'));
-  const at = (name: string): string => path.join(folder, name);
   test.after(() => rmSync(folder, { recursive: true, force: true }));
+  return name => path.join(folder, name);
+}
+
+/** Every frame once with its own time, and exact resumes: whole, truncated and damaged files. */
+export function resumeContract(test: Test, open: () => Promise<Decoder>): void {
+  const at = temporaryFolder(test);
 
   for (const [name, make] of Object.entries(CLIPS)) {
     test(`${name}: every frame once, with its own time, and a resume after any frame gives the same rest`, async () => {
@@ -129,9 +134,45 @@ export function decoderContract(test: Test, open: () => Promise<Decoder>): void 
           assert.is(ptsMs, probed[index], `time of frame ${index}`);
       }
       assert.is((await decoder.probe(at(name), never)).startMs, whole.pictures[0]?.ptsMs);
-      await expectExactResume(decoder, at(name), whole, whole.pictures.keys());
+      // Where the decoder counts, each resume takes the same way; where it seeks, each seek is another one.
+      const counted = /jump-back|\.(webm|ts|h264)$/.test(name);
+      await expectExactResume(decoder, at(name), whole, counted ? [0, 5, CLIP_FRAMES - 2] : whole.pictures.keys());
     });
   }
+
+  for (const whole of ['starts-late.mkv', 'b-frames.avi', 'index-first.mp4']) {
+    test(`a truncated file (${whole}) gives what can be decoded, with a warning, and resumes exactly`, async () => {
+      const decoder = await open();
+      CLIPS[whole]?.(at(whole));
+      const bytes = readFileSync(at(whole));
+      const cut = at(`cut-${whole}`);
+      writeFileSync(cut, bytes.subarray(0, Math.floor(bytes.length * 0.7)));
+      const decoded = await decodeAll(decoder, cut);
+      const { pictures, result } = decoded;
+      assert.ok(pictures.length > 4 && pictures.length < CLIP_FRAMES, `${pictures.length} frames`);
+      assert.is(result.frames, pictures.length);
+      assert.ok(result.warnings.length > 0 && result.warnings.length <= 20);
+      await expectExactResume(decoder, cut, decoded, [1, pictures.length - 2]);
+    });
+  }
+
+  for (const place of [0.35, 0.5, 0.7]) {
+    test(`a file damaged at ${place} of its length resumes exactly after any frame, with a warning`, async () => {
+      const decoder = await open();
+      CLIPS['index-first.mp4']?.(at('damaged.mp4'));
+      const bytes = readFileSync(at('damaged.mp4'));
+      bytes.fill(0x55, Math.floor(bytes.length * place), Math.floor(bytes.length * (place + 0.05)));
+      writeFileSync(at('damaged.mp4'), bytes);
+      const decoded = await decodeAll(decoder, at('damaged.mp4'));
+      assert.ok(decoded.result.warnings.length > 0);
+      await expectExactResume(decoder, at('damaged.mp4'), decoded, decoded.pictures.keys());
+    });
+  }
+}
+
+/** What else is asked of a decoder: slots, aborts, geometry, names, broken inputs. */
+export function decoderContract(test: Test, open: () => Promise<Decoder>): void {
+  const at = temporaryFolder(test);
 
   test('a frame that is not wanted takes no slot and keeps its number', async () => {
     const decoder = await open();
@@ -287,35 +328,6 @@ export function decoderContract(test: Test, open: () => Promise<Decoder>): void 
       CLIPS['b-frames.mp4']?.(at('named.mp4'));
       copyFileSync(at('named.mp4'), at(name));
       assert.is((await decodeAll(await open(), at(name))).pictures.length, CLIP_FRAMES);
-    });
-  }
-
-  for (const whole of ['starts-late.mkv', 'b-frames.avi', 'index-first.mp4']) {
-    test(`a truncated file (${whole}) gives what can be decoded, with a warning, and resumes exactly`, async () => {
-      const decoder = await open();
-      CLIPS[whole]?.(at(whole));
-      const bytes = readFileSync(at(whole));
-      const cut = at(`cut-${whole}`);
-      writeFileSync(cut, bytes.subarray(0, Math.floor(bytes.length * 0.7)));
-      const decoded = await decodeAll(decoder, cut);
-      const { pictures, result } = decoded;
-      assert.ok(pictures.length > 4 && pictures.length < CLIP_FRAMES, `${pictures.length} frames`);
-      assert.is(result.frames, pictures.length);
-      assert.ok(result.warnings.length > 0 && result.warnings.length <= 20);
-      await expectExactResume(decoder, cut, decoded, [1, pictures.length - 2]);
-    });
-  }
-
-  for (const place of [0.35, 0.5, 0.7]) {
-    test(`a file damaged at ${place} of its length resumes exactly after any frame, with a warning`, async () => {
-      const decoder = await open();
-      CLIPS['index-first.mp4']?.(at('damaged.mp4'));
-      const bytes = readFileSync(at('damaged.mp4'));
-      bytes.fill(0x55, Math.floor(bytes.length * place), Math.floor(bytes.length * (place + 0.05)));
-      writeFileSync(at('damaged.mp4'), bytes);
-      const decoded = await decodeAll(decoder, at('damaged.mp4'));
-      assert.ok(decoded.result.warnings.length > 0);
-      await expectExactResume(decoder, at('damaged.mp4'), decoded, decoded.pictures.keys());
     });
   }
 
