@@ -318,6 +318,14 @@ export function logRules(name: string, open: () => Promise<Backend>): void {
     assert.equal(await records(a.log, gone), []);
   });
 
+  test('L4: a stranger’s message does not keep a log from being closed', async () => {
+    const [key, { a, b }] = [fresh(), backend];
+    await batch(await writerOf(a.log, key, 1), 0);
+    await backend.barePublish([SUBJECTS.log(key)], 'hello');
+    await close(b.log, key, 2);
+    assert.is(story(await records(a.log, key)), 'open 1, 0–0, closed 2');
+  });
+
   test('L6: an attempt told of a record that finds no log fails with log_lost and opens nothing', async () => {
     const [key, { a }] = [fresh(), backend];
     const seq = await batch(await writerOf(a.log, key, 1), 0);

@@ -5,7 +5,8 @@
  * A2 What a node refuses it refuses with a reason: full, source not reachable here, engine differs, model unknown.
  * A3 An exit is reported through the mailbox until it is stored there: its supervisor learns of it, whoever that is then.
  * A4 A runner is a temporary child: this node never restarts it, its scenario supervisor decides.
- * A5 Draining leaves the logs open and reports `shutdown`: the attempts go on elsewhere, or here at the next start.
+ * A5 Draining leaves the logs open and reports `shutdown`: the attempts go on elsewhere, or here at the next start. It ends
+ *    within twice `shutdownMs`, whatever does not answer.
  */
 
 import Type from 'typebox';
@@ -119,7 +120,10 @@ export class NodeAgent {
     });
     await Promise.all(this.#running().flatMap(({ process }) => process?.exited ?? []));
     grace.cancel();
+    // What nobody takes by then the heartbeats' silence will tell.
+    const patience = this.#ports.clock.timer(this.#settings.shutdownMs, () => this.#stop.abort(new Error('too late')));
     await Promise.all(this.#reports);
+    patience.cancel();
     this.#stop.abort(new Error('node drained'));
     for (const subscription of this.#subscriptions) subscription.close();
   }
@@ -181,7 +185,8 @@ export class NodeAgent {
     for (const older of this.#running()) {
       const { scenario, run, segment, attempt } = older.assignment;
       if (scenario !== assignment.scenario || segment !== assignment.segment) continue;
-      if (run < assignment.run || attempt < assignment.attempt) older.process?.kill('SIGKILL');
+      const isOlder = run < assignment.run || (run === assignment.run && attempt < assignment.attempt);
+      if (isOlder) older.process?.kill('SIGKILL');
     }
     if (this.#running().length >= slots) throw refuse('unavailable', `all ${slots} slots are taken`);
     const { spec } = assignment;

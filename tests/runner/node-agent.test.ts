@@ -1,0 +1,266 @@
+/** The node: A1–A5, with runner processes that end when and as the test says. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { NodeAgent } from '../../src/actors/node/node-agent.ts';
+import type { ProcessExit } from '../../src/actors/ports/process-launcher.ts';
+import { WriteRetry } from '../../src/actors/ports/write-outcome.ts';
+import { Supervisor } from '../../src/actors/runtime/supervisor.ts';
+import { TroupeError } from '../../src/domain/errors.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
+import type { Assignment, Exited, StartAnswer, StopAnswer } from '../../src/domain/messages.ts';
+import { toSpec } from '../../src/domain/scenario-spec.ts';
+import { SUBJECTS } from '../../src/domain/subjects.ts';
+import { MemoryServer } from '../../src/infra/memory/memory-server.ts';
+import { VirtualClock } from '../../src/infra/memory/virtual-clock.ts';
+import { collect } from '../contract/backends.ts';
+import { ENGINE, MODEL, SOURCE } from './scripted.ts';
+
+/** One scripted process. */
+class Process {
+  readonly pid: number;
+  readonly #gone = Promise.withResolvers<ProcessExit>();
+  readonly exited = this.#gone.promise;
+  readonly heard: unknown[] = [];
+  readonly killed: string[] = [];
+  say: (message: unknown) => void = () => {};
+
+  constructor(pid: number) {
+    this.pid = pid;
+  }
+
+  onMessage(receive: (message: unknown) => void): void {
+    this.say = receive;
+  }
+
+  send(message: unknown): void {
+    this.heard.push(message);
+  }
+
+  kill(signal: 'SIGTERM' | 'SIGKILL'): void {
+    this.killed.push(signal);
+    if (signal === 'SIGKILL') this.exit(null, signal);
+  }
+
+  exit(code: number | null, signal: string | null = null): void {
+    this.#gone.resolve({ code, signal });
+  }
+}
+
+async function start(slots = 4) {
+  const clock = new VirtualClock();
+  const server = new MemoryServer({ clock, partitions: LIMITS.partitions });
+  const processes: Process[] = [];
+  const world = { stored: true, readable: true, source: SOURCE };
+  const mailbox = server.mailbox();
+  const runners = await Supervisor.start({
+    id: 'runners',
+    node: 'n1',
+    flags: { strategy: 'simple_one_for_one', intensity: 0, periodMs: 1 },
+    clock,
+    event: () => {},
+  });
+  const agent = new NodeAgent(
+    {
+      bus: server.bus(),
+      clock,
+      mailbox: {
+        ...mailbox,
+        send: async message => {
+          if (!world.stored) throw new WriteRetry('no leader');
+          return mailbox.send(message);
+        },
+      },
+      launcher: {
+        launch: async () => {
+          const process = new Process(processes.length + 1);
+          processes.push(process);
+          return process;
+        },
+      },
+      models: { list: () => [MODEL], resolve: async () => MODEL },
+      decoder: {
+        engine: ENGINE.decoder,
+        probe: async () => world.source,
+        decode: async () => ({ frames: 0, warnings: [] }),
+      },
+      runners,
+      resolveSource: async uri => {
+        if (!world.readable) throw new TroupeError('source_unreadable', `${uri} is not there`);
+        return uri;
+      },
+      report: (what, error) => {
+        throw new Error(what, { cause: error });
+      },
+    },
+    {
+      id: 'n1',
+      slots,
+      engine: ENGINE,
+      workers: 1,
+      heartbeatMs: 1_000,
+      probeMs: 3_000,
+      shutdownMs: 5_000,
+      runnerSettings: null,
+      view: () => ({ id: 'n1', roles: ['runner'], roots: [], pid: 1, partitions: [], version: '0', startedAt: '' }),
+    },
+  );
+  const bus = server.bus();
+  const ask = async <T>(verb: string, body: unknown): Promise<T> => {
+    const { body: bytes } = await bus.request(SUBJECTS.control('n1', verb), Buffer.from(JSON.stringify(body)), 1_000);
+    return JSON.parse(Buffer.from(bytes).toString());
+  };
+  const told = collect(signal => mailbox.read(mailbox.partitionOf({ kind: 'scenario', id: 'cam' }), signal));
+  /** What the scenario was told, as `verb attempt`. */
+  const reports = async () => {
+    await clock.settle();
+    return told.items.map(({ verb, body }) => ({ verb, ...(JSON.parse(Buffer.from(body).toString()) as Exited) }));
+  };
+  return {
+    agent,
+    clock,
+    world,
+    processes,
+    reports,
+    place: (assignment: Assignment) => ask<StartAnswer>('start', assignment),
+    stop: (of: Assignment, mode: string) =>
+      ask<StopAnswer>('stop', { scenario: 'cam', run: of.run, segment: 0, attempt: of.attempt, mode }),
+  };
+}
+
+const attempt = (number: number, extra: Partial<Assignment> = {}): Assignment => ({
+  scenario: 'cam',
+  run: 1,
+  segment: 0,
+  attempt: number,
+  spec: toSpec({ source: { uri: 'video.mp4' }, model: 'shapes' }),
+  lastSeq: 0,
+  source: null,
+  engine: null,
+  modelSha256: null,
+  ...extra,
+});
+
+const codeOf = (answer: StartAnswer): string => (answer.kind === 'refused' ? answer.problem.code : answer.kind);
+
+const test = suite('node');
+
+test('A1: a repeated start is answered as the first was, and starts nothing, also when it has ended', async () => {
+  const node = await start();
+  const first = await node.place(attempt(1));
+  assert.equal([first.kind, first.kind === 'accepted' && first.pid], ['accepted', 1]);
+  assert.equal(await node.place(attempt(1)), first);
+  node.processes[0]?.exit(1);
+  await node.reports();
+  assert.equal(await node.place(attempt(1)), first);
+  assert.is(node.processes.length, 1);
+});
+
+test('A1: a newer attempt or run replaces an older one here, never the other way round', async () => {
+  const node = await start();
+  await node.place(attempt(7));
+  await node.place(attempt(8));
+  await node.place(attempt(1, { run: 2 }));
+  assert.equal(
+    node.processes.map(process => process.killed),
+    [['SIGKILL'], ['SIGKILL'], []],
+  );
+  await node.place(attempt(9));
+  await node.place(attempt(1, { scenario: 'other' }));
+  assert.equal(node.processes[2]?.killed, [], 'the newest stays');
+});
+
+test('A2: what a node refuses it refuses with why', async () => {
+  const node = await start(1);
+  assert.is(codeOf(await node.place(attempt(1, { engine: { ...ENGINE, cpu: 'other' } }))), 'unavailable');
+  assert.is(codeOf(await node.place(attempt(1, { modelSha256: 'other' }))), 'model_not_found');
+  assert.is(codeOf(await node.place(attempt(1, { source: { size: 1, sha256: 'x' } }))), 'source_changed');
+  const spec = toSpec({ source: { uri: 'video.mp4' }, model: 'shapes', classes: ['zebra'] });
+  assert.is(codeOf(await node.place(attempt(1, { spec }))), 'class_unknown');
+  node.world.readable = false;
+  assert.is(codeOf(await node.place(attempt(1))), 'source_unreadable');
+  node.world.readable = true;
+  assert.is(
+    codeOf(await node.place(attempt(1, { source: SOURCE.identity, engine: ENGINE, modelSha256: MODEL.info.sha256 }))),
+    'accepted',
+  );
+  assert.is(codeOf(await node.place(attempt(1, { scenario: 'other' }))), 'unavailable');
+  assert.is(node.processes.length, 1);
+});
+
+test('A3: an exit is reported until it is stored, after what was committed before it', async () => {
+  const node = await start();
+  await node.place(attempt(1));
+  node.world.stored = false;
+  node.processes[0]?.say({ kind: 'committed', seq: 5 });
+  node.processes[0]?.exit(null, 'SIGSEGV');
+  await node.clock.advance(10_000);
+  assert.equal(await node.reports(), []);
+  assert.is((await node.stop(attempt(1), 'close')).kind, 'running', 'not yet known to be gone');
+  node.world.stored = true;
+  await node.clock.advance(1_000);
+  const [progressed, exited, ...more] = await node.reports();
+  assert.equal([progressed?.verb, progressed?.seq, more], ['progressed', 5, []]);
+  assert.equal(
+    [exited?.verb, exited?.attempt, exited?.result, exited?.seq, exited?.fruitful],
+    ['exited', 1, null, 5, true],
+  );
+  assert.match(JSON.stringify(exited?.reason), /runner_lost.*SIGSEGV/);
+  assert.is((await node.stop(attempt(1), 'close')).kind, 'gone');
+  assert.is((await node.stop(attempt(2), 'close')).kind, 'unknown');
+});
+
+test('A3, A4: a runner’s own word on its end is what is reported, and it is not started again', async () => {
+  const node = await start();
+  await node.place(attempt(1));
+  node.processes[0]?.say({ kind: 'outcome', reason: 'fenced', result: null, seq: 9, fruitful: true });
+  node.processes[0]?.exit(3);
+  const [exited] = await node.reports();
+  assert.equal([exited?.verb, exited?.reason, exited?.seq], ['exited', 'fenced', 9]);
+  await node.clock.advance(60_000);
+  assert.is(node.processes.length, 1);
+});
+
+test('a stop is handed on as it is asked: close in good order, kill at once', async () => {
+  const node = await start();
+  await node.place(attempt(1));
+  await node.stop(attempt(1), 'close');
+  assert.equal([node.processes[0]?.heard, node.processes[0]?.killed], [[{ kind: 'close' }], []]);
+  await node.stop(attempt(1), 'kill');
+  assert.equal(node.processes[0]?.killed, ['SIGKILL']);
+});
+
+test('A5: draining releases every runner, kills what does not go, reports `shutdown`, and takes nothing more', async () => {
+  const node = await start();
+  await node.place(attempt(1));
+  await node.place(attempt(1, { scenario: 'other' }));
+  const drained = node.agent.drain();
+  assert.equal(
+    node.processes.map(process => process.heard),
+    [[{ kind: 'release' }], [{ kind: 'release' }]],
+  );
+  assert.is(codeOf(await node.place(attempt(1, { scenario: 'third' }))), 'unavailable');
+  node.processes[1]?.exit(0);
+  await node.clock.advance(6_000);
+  assert.equal(
+    node.processes.map(process => process.killed),
+    [['SIGKILL'], []],
+  );
+  await drained;
+  const [exited] = await node.reports();
+  assert.equal([exited?.verb, exited?.reason], ['exited', 'shutdown']);
+});
+
+test('A5: draining ends although nobody takes the reports', async () => {
+  const node = await start();
+  await node.place(attempt(1));
+  node.world.stored = false;
+  let over = false;
+  const drained = node.agent.drain().then(() => {
+    over = true;
+  });
+  await node.clock.runUntil(() => over, 60_000);
+  assert.ok(over);
+  await drained;
+});
+
+test.run();
