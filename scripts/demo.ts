@@ -19,7 +19,7 @@ import { parse } from '../src/domain/parse.ts';
 import { Prediction } from '../src/domain/prediction.ts';
 import { nodeConfig, programs } from '../src/infra/config.ts';
 import { asset } from '../src/infra/process/assets.ts';
-import { findFfmpeg } from '../src/infra/video/find-binary.ts';
+import { findFfmpeg } from '../src/infra/process/find-program.ts';
 
 const Truth = Type.Object({
   frame: Type.Integer(),

@@ -17,7 +17,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { TruthFrame, TruthObject } from '../src/domain/evaluation.ts';
 import { round2, round4 } from '../src/domain/prediction.ts';
-import { findBinary } from '../src/infra/video/find-binary.ts';
+import { findProgram } from '../src/infra/process/find-program.ts';
 
 const WIDTH = 640;
 const HEIGHT = 360;
@@ -220,7 +220,7 @@ async function main(): Promise<void> {
     );
     process.exit(2);
   }
-  const ffmpeg = findBinary('ffmpeg', {
+  const ffmpeg = findProgram('ffmpeg', {
     given: values.ffmpeg,
     searchPath: undefined,
     own: path.join(import.meta.dirname, '../.troupe/bin'),

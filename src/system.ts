@@ -59,12 +59,12 @@ import { natsPredictionLog } from './infra/nats/prediction-log.ts';
 import { provision } from './infra/nats/provision.ts';
 import { natsStateStore } from './infra/nats/state-store.ts';
 import { asset } from './infra/process/assets.ts';
+import { findFfmpeg } from './infra/process/find-program.ts';
 import { processLauncher } from './infra/process/launcher.ts';
 import { systemClock as clock, systemRandom as random } from './infra/process/system-clock.ts';
 import { openProjection } from './infra/sqlite/projection-store.ts';
 import { ffmpegDecoder } from './infra/video/ffmpeg-decoder.ts';
-import { findFfmpeg } from './infra/video/find-binary.ts';
-import { resolveSource } from './infra/video/roots.ts';
+import { resolveSource } from './infra/video/source-file.ts';
 
 export interface RunningNode {
   readonly url: string;
@@ -109,8 +109,7 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
     // ── NATS ──
     let natsUrl = config.nats?.url ?? '';
     if (config.nats === null) {
-      const { natsServer, searchPath, own } = config.programs;
-      const binary = findNatsServer(natsServer, searchPath, path.join(own, 'nats-server'));
+      const binary = findNatsServer({ given: config.programs.natsServer, ...config.programs });
       await child('nats-server', {
         shutdown: 2 * STOP_MS,
         start: async () => {
@@ -166,11 +165,7 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
     const startedAt = new Date().toISOString();
     let agent: NodeAgent | null = null;
     if (has('runner')) {
-      const media = findFfmpeg({
-        given: config.programs.ffmpeg,
-        searchPath: config.programs.searchPath,
-        own: config.programs.own,
-      });
+      const media = findFfmpeg({ given: config.programs.ffmpeg, ...config.programs });
       if (media === null) {
         throw new TroupeError(
           'unavailable',
@@ -234,8 +229,11 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
         store,
         mailbox,
         journal,
-        answer: (inbox: string, body: unknown, revision: number) =>
-          bus.publish(inbox, Buffer.from(JSON.stringify({ ...(body as object), revision }))),
+        answer: (inbox: string, body: unknown, revision: number) => {
+          // A stranger names it: answered is only an inbox, lest an answer be somebody else's command.
+          if (SUBJECTS.isInbox(inbox))
+            bus.publish(inbox, Buffer.from(JSON.stringify({ ...(body as object), revision })));
+        },
         report: (self: { kind: string; id: string }, what: string, error: unknown) =>
           report(`${self.kind}/${self.id}`, what, error),
       };

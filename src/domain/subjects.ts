@@ -55,6 +55,8 @@ export const SUBJECTS = {
   api: (id: string, verb: string) => `troupe.api.scenario.${id}.${verb}`,
   /** Where answers to public commands come in: one wildcard per waiting process. */
   inbox: (process: string, token: string) => `troupe.inbox.${process}.${token}`,
+  /** Where an answer may be asked to: inboxes, and nothing that somebody else acts upon. */
+  isInbox: (subject: string) => /^(_INBOX[A-Za-z0-9_-]*|troupe\.inbox)\.[^\s*>]+$/.test(subject),
   apiAll: 'troupe.api.scenario.*.*',
 } as const;
 

@@ -4,7 +4,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { programs } from '../../src/infra/config.ts';
 import { asset } from '../../src/infra/process/assets.ts';
-import { findFfmpeg } from '../../src/infra/video/find-binary.ts';
+import { findFfmpeg } from '../../src/infra/process/find-program.ts';
 import { referenceLines } from '../reference/loop.ts';
 import { startTestNode, type TestNode } from '../support/node.ts';
 

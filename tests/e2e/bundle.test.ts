@@ -9,7 +9,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { programs } from '../../src/infra/config.ts';
 import { asset, root } from '../../src/infra/process/assets.ts';
-import { findFfmpeg } from '../../src/infra/video/find-binary.ts';
+import { findFfmpeg } from '../../src/infra/process/find-program.ts';
 import { natsServerBinary } from '../support/nats.ts';
 import { waitUntil } from '../support/wait-until.ts';
 

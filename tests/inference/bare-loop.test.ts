@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { bareLoop } from '../../bench/bare-loop.ts';
 import { atThreshold, type DetectedFrame, predictionLine } from '../../src/domain/prediction.ts';
 import { asset } from '../../src/infra/process/assets.ts';
-import { findFfmpeg } from '../../src/infra/video/find-binary.ts';
+import { findFfmpeg } from '../../src/infra/process/find-program.ts';
 import { referenceLines } from '../reference/loop.ts';
 import { shared, testWith } from './shared-assets.ts';
 

@@ -86,12 +86,13 @@ test('nats-server is looked for in TROUPE_NATS_SERVER, PATH, and where set-up pu
     return file;
   };
   const [given, onPath, bundled] = [make('given'), make('path'), make('bundled')];
+  const own = path.dirname(bundled);
   const searchPath = ['/nonexistent', path.dirname(onPath)].join(path.delimiter);
-  assert.is(findNatsServer(given, searchPath, bundled), given);
-  assert.is(findNatsServer(undefined, searchPath, bundled), onPath);
-  assert.is(findNatsServer('', '/nonexistent', bundled), bundled);
-  assert.throws(() => findNatsServer('/nonexistent/x', searchPath, bundled), /names \/nonexistent\/x/);
-  assert.throws(() => findNatsServer(undefined, '', '/nonexistent/x'), /npm run setup/);
+  assert.is(findNatsServer({ given, searchPath, own }), given);
+  assert.is(findNatsServer({ given: undefined, searchPath, own }), onPath);
+  assert.is(findNatsServer({ given: '', searchPath: '/nonexistent', own }), bundled);
+  assert.throws(() => findNatsServer({ given: '/nonexistent/x', searchPath, own }), /nonexistent\/x is not a program/);
+  assert.throws(() => findNatsServer({ given: undefined, searchPath: '', own: '/nonexistent' }), /npm run setup/);
   rmSync(folder, { recursive: true });
 });
 

@@ -21,7 +21,11 @@ export interface TestNats {
 }
 
 export const natsServerBinary = (): string =>
-  findNatsServer(process.env['TROUPE_NATS_SERVER'], process.env['PATH'] ?? '', asset('.troupe', 'bin', 'nats-server'));
+  findNatsServer({
+    given: process.env['TROUPE_NATS_SERVER'],
+    searchPath: process.env['PATH'],
+    own: asset('.troupe', 'bin'),
+  });
 
 export async function startTestNats(): Promise<TestNats> {
   const dataDir = mkdtempSync(path.join(tmpdir(), 'troupe-nats-'));

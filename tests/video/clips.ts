@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { invariant } from '../../src/domain/errors.ts';
-import { findFfmpeg } from '../../src/infra/video/find-binary.ts';
+import { findFfmpeg } from '../../src/infra/process/find-program.ts';
 
 export const repository = path.join(import.meta.dirname, '../..');
 

@@ -15,6 +15,7 @@ import { TroupeError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { LocalModel } from '../../domain/model.ts';
 import { problemsOf } from '../../domain/parse.ts';
+import { placeBelow } from '../files/roots.ts';
 import { adapt, ModelSettings } from './adapt.ts';
 import { readModelFile, sha256 } from './model-file.ts';
 import { readOnnx } from './onnx-file.ts';
@@ -93,16 +94,14 @@ class FileCatalog implements ModelCatalog {
 
   /** C1 */
   async #allowed(file: string): Promise<string> {
-    const roots = await Promise.all(this.#roots.map(root => realpath(root).catch(() => null)));
-    const real = await realpath(file).catch(() => null);
-    // A missing file is judged by its folder.
-    const place = real ?? path.join(await realpath(path.dirname(file)).catch(() => '/'), path.basename(file));
-    if (roots.some(root => root !== null && isBelow(place, root))) {
-      if (real !== null) return real;
-      throw new TroupeError('model_not_found', `there is no file ${file}`);
-    }
+    const place = await placeBelow(file, this.#roots);
     // The same words whether it exists or not: what lies outside of the roots stays unknown.
-    throw new TroupeError('source_not_allowed', `${file} is not below a root of this node (${this.#roots.join(', ')})`);
+    if (place === null) {
+      const message = `${file} is not below a root of this node (${this.#roots.join(', ')})`;
+      throw new TroupeError('source_not_allowed', message);
+    }
+    if (place.exists) return place.real;
+    throw new TroupeError('model_not_found', `there is no file ${file}`);
   }
 
   /** C3 */
@@ -155,11 +154,6 @@ async function filesIn(dir: string): Promise<string[]> {
 const versionOf = async (file: string): Promise<string> => {
   const found = await stat(file, { bigint: true }).catch(() => null);
   return found === null ? '' : `${found.size} ${found.mtimeNs} ${found.ino}`;
-};
-
-const isBelow = (file: string, root: string): boolean => {
-  const relative = path.relative(root, file);
-  return relative !== '' && relative.split(path.sep)[0] !== '..' && !path.isAbsolute(relative);
 };
 
 function ignoreUnusable(error: unknown): void {

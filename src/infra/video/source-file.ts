@@ -1,14 +1,10 @@
-/**
- * Which files may be read.
- *
- * S1 A source is a regular file whose real path, every symbolic link resolved, lies below the real path of a root.
- * S2 Of what lies outside the roots not even the existence is told.
- */
+/** From what a user calls a source to the file that may be read. */
 import { constants } from 'node:fs';
-import { access, realpath, stat } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TroupeError } from '../../domain/errors.ts';
+import { placeBelow } from '../files/roots.ts';
 
 /**
  * @param uri a path, relative to the current folder, or a `file:` URL
@@ -17,13 +13,14 @@ import { TroupeError } from '../../domain/errors.ts';
  */
 export async function resolveSource(uri: string, roots: readonly string[]): Promise<string> {
   const wanted = pathOf(uri);
-  const { real, exists } = await realPathOfNearest(wanted);
-  if (!(await isBelow(real, roots))) {
+  const place = await placeBelow(wanted, roots);
+  if (place === null) {
     throw new TroupeError(
       'source_not_allowed',
       `${uri} is outside the folders this node may read (${roots.join(', ')}). Move it there, or start the node with --root ${path.dirname(wanted)}.`,
     );
   }
+  const { real, exists } = place;
   if (!exists) throw unusable(uri, 'there is no such file. Check the path; relative ones start at the node’s folder.');
   if (!(await stat(real)).isFile()) throw unusable(uri, 'it is not a regular file. Name a video file.');
   try {
@@ -47,24 +44,4 @@ function pathOf(uri: string): string {
   } catch (cause) {
     throw unusable(uri, 'this is no local file URL. Write file:///path/to/video.', cause);
   }
-}
-
-/** S2: a missing file is judged by the real path of the nearest folder that exists. */
-async function realPathOfNearest(wanted: string): Promise<{ real: string; exists: boolean }> {
-  for (let at = wanted; ; at = path.dirname(at)) {
-    try {
-      return { real: await realpath(at), exists: at === wanted };
-    } catch (error) {
-      if (at === path.dirname(at)) throw error;
-    }
-  }
-}
-
-async function isBelow(real: string, roots: readonly string[]): Promise<boolean> {
-  for (const root of roots) {
-    const { real: realRoot, exists } = await realPathOfNearest(path.resolve(root));
-    const relative = path.relative(realRoot, real);
-    if (exists && relative !== '..' && !relative.startsWith(`..${path.sep}`) && !path.isAbsolute(relative)) return true;
-  }
-  return false;
 }

@@ -4,8 +4,8 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { findBinary, findFfmpeg } from '../../src/infra/video/find-binary.ts';
-import { resolveSource } from '../../src/infra/video/roots.ts';
+import { findFfmpeg, findProgram } from '../../src/infra/process/find-program.ts';
+import { resolveSource } from '../../src/infra/video/source-file.ts';
 import { sourceIdentity } from '../../src/infra/video/source-identity.ts';
 import { refusal } from '../contract/decoder.ts';
 
@@ -79,11 +79,11 @@ test('a binary is the one given, else the first on the search path, else our own
   const [first, second, own] = [place('first'), place('second'), place('own')];
   const searchPath = [folder, first, second].join(path.delimiter);
   const given = path.join(second, 'ffmpeg');
-  assert.is(findBinary('ffmpeg', { given, searchPath, own }), given);
-  assert.is(findBinary('ffmpeg', { given: undefined, searchPath, own }), path.join(first, 'ffmpeg'));
-  assert.is(findBinary('ffmpeg', { given: undefined, searchPath: undefined, own }), path.join(own, 'ffmpeg'));
-  assert.is(findBinary('ffmpeg', { given: '', searchPath: folder, own: folder }), null);
-  assert.throws(() => findBinary('ffmpeg', { given: inside, searchPath, own }), /is not a program/);
+  assert.is(findProgram('ffmpeg', { given, searchPath, own }), given);
+  assert.is(findProgram('ffmpeg', { given: undefined, searchPath, own }), path.join(first, 'ffmpeg'));
+  assert.is(findProgram('ffmpeg', { given: undefined, searchPath: undefined, own }), path.join(own, 'ffmpeg'));
+  assert.is(findProgram('ffmpeg', { given: '', searchPath: folder, own: folder }), null);
+  assert.throws(() => findProgram('ffmpeg', { given: inside, searchPath, own }), /is not a program/);
   assert.equal(findFfmpeg({ given, searchPath, own }), { ffmpeg: given, ffprobe: path.join(second, 'ffprobe') });
 });
 
