@@ -1,5 +1,11 @@
 /** The program's one entry: a command line, or a role that another Troupe process started. */
+import { enableCompileCache } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
+import { asset } from './infra/process/assets.ts';
+
+// Every attempt starts a process: with the compiled code kept beside the sources it is there a quarter sooner (some 110 of
+// 430 ms on 2 busy cores). Where the folder cannot be written nothing is kept.
+enableCompileCache(asset('.troupe', 'code-cache'));
 
 const roleFlag = process.argv.indexOf('--role');
 const role = roleFlag > 1 && roleFlag <= 2 ? process.argv[roleFlag + 1] : undefined;

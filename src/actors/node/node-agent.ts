@@ -272,6 +272,7 @@ export class NodeAgent {
     await this.#tell(ref, 'exited', { ...ref, ...(outcome ?? died) });
     const taken = this.#taken.get(attemptKey(ref));
     if (taken !== undefined) taken.reported = true;
+    this.#announce(); // a placement may wait for this slot
   }
 
   /** Until it is stored; a scenario whose mailbox is full is told when it has room. */
@@ -343,8 +344,12 @@ export class NodeAgent {
 
   #beat(): void {
     if (this.#stop.signal.aborted) return;
-    const { id, heartbeatMs } = this.#settings;
+    this.#announce();
+    this.#ports.clock.timer(this.#settings.heartbeatMs, () => this.#beat());
+  }
+
+  #announce(): void {
+    const { id } = this.#settings;
     this.#ports.bus.publish(SUBJECTS.heartbeat(id, 'node', id), Buffer.from(JSON.stringify(this.view())));
-    this.#ports.clock.timer(heartbeatMs, () => this.#beat());
   }
 }
