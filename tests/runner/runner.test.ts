@@ -286,6 +286,7 @@ test('the sampled range ends the attempt; the rest of the source is not decoded'
     [5, 10, 15, 20],
   );
   assert.is(decoder.handed, 4);
+  assert.is(decoder.decoded, 22);
   const beyond = new Stage({ times: steady(10) }, { sampling: { from: 50 } });
   assert.is((await beyond.start().ended()).result, 'end');
   assert.equal(await beyond.predictions(), []);
@@ -378,6 +379,17 @@ test('L9: `fail` ends the attempt at that frame, named; nothing from it on is in
     const passed = await stage.predictions();
     assert.ok(passed.every(p => p.frame < 50));
   }
+});
+
+test('L9: what is no frame’s fault fails the attempt, also with `skip`', async () => {
+  const stage = new Stage({ times: steady(20), breaksAt: [5] }, { onFrameError: 'skip' });
+  const { reason } = await stage.start().ended();
+  assert.match(JSON.stringify(reason), /a worker is gone/);
+  await stage.start().ended();
+  assert.equal(
+    await stage.predictions(),
+    steady(20).map((pts, i) => plain(i, pts)),
+  );
 });
 
 test('L9: a damaged frame that is not selected is nobody’s error', async () => {

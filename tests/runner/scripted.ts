@@ -41,6 +41,8 @@ export interface Script {
   inferenceFailsAt?: number[];
   /** Before every frame that is decoded. */
   pace?: () => Promise<void>;
+  /** Inference itself breaks at a frame, which is not the frame's fault. */
+  breaksAt?: number[];
   /** How long a frame's inference takes, ms. */
   inferMs?: (frame: number) => number;
 }
@@ -64,7 +66,8 @@ const take = (list: number[] | undefined, frame: number): boolean => {
 export class ScriptedDecoder implements Decoder {
   readonly engine = ENGINE.decoder;
   readonly #script: Script;
-  /** Frames handed over so far, and where each decode began. */
+  /** Frames decoded and handed over so far, and where each decode began. */
+  decoded = 0;
   handed = 0;
   readonly began: number[] = [];
 
@@ -88,6 +91,7 @@ export class ScriptedDecoder implements Decoder {
       await this.#script.pace?.();
       signal.throwIfAborted();
       if (take(failAt, index)) throw new TroupeError('decode_failed', 'the stream breaks off', { frame: index });
+      this.decoded += 1;
       const frame: DecodedFrame = { index, ptsMs: times[index] ?? null };
       if (!sink.wants(frame)) continue;
       if (broken?.has(index) === true) {
@@ -133,6 +137,7 @@ export class ScriptedInference implements InferenceFactory {
         const frame = new DataView(ring.view(slot).buffer, slot * ring.slotBytes).getUint32(0);
         ring.release(slot);
         await this.#clock.sleep(this.#script.inferMs?.(frame) ?? 1);
+        if (take(this.#script.breaksAt, frame)) throw new Error('a worker is gone');
         if (take(this.#script.inferenceFailsAt, frame)) throw new TroupeError('inference_failed', 'NaN', { frame });
         return seen(frame);
       },
