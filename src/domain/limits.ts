@@ -48,8 +48,6 @@ export const LIMITS = {
   ringSlotsLead: 4,
   /** Attempts in a row that committed no new frame before a scenario fails. */
   fruitlessAttempts: 5,
-  /** Tries to close a log over a writer that does not stop (L4: 20 tries landed within 11 ms against a full-speed writer). */
-  closeTries: 20,
   /** One request to JetStream; after it a write's outcome is unknown. */
   natsRequestMs: 5_000,
   /** How often a silent connection is tried; after the second silence it counts as broken. */

@@ -175,6 +175,14 @@ test('X2: inactive only when the log is known to hold its end', () => {
   );
 });
 
+test('X2: a scenario that was failing while its last runner wrote the end is complete: nothing is missing', () => {
+  const play = new Play().toActive();
+  play.exited({ error: { code: 'source_changed', message: 'another file' } });
+  assert.is(play.doc.ending, 'failed');
+  play.settle('end', 40);
+  assert.equal([play.doc.state, play.doc.outcome, play.doc.error], ['inactive', 'completed', null]);
+});
+
 test('X3: active when the first batch is committed, not when it is placed', () => {
   const play = new Play();
   play.create();

@@ -526,8 +526,16 @@ function finish(doc: ScenarioDoc, context: Context): ScenarioDoc {
   if (next.state !== 'in_shutdown_processing') {
     next = record(next, 'in_shutdown_processing', complete ? 'the source has ended' : 'every log is closed', context);
   }
-  const outcome = complete && doc.ending !== 'failed' ? 'completed' : (doc.ending ?? 'completed');
-  const done: ScenarioDoc = { ...next, outcome, ending: null, reason: outcome === 'failed' ? next.reason : null };
+  // The log has the last word: with every end in it nothing is missing, whatever was on its way.
+  const outcome = complete ? 'completed' : (doc.ending ?? 'completed');
+  const failed = outcome === 'failed';
+  const done: ScenarioDoc = {
+    ...next,
+    outcome,
+    ending: null,
+    reason: failed ? next.reason : null,
+    error: failed ? next.error : null,
+  };
   return record(done, 'inactive', outcome, context);
 }
 
