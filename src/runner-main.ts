@@ -2,7 +2,7 @@
  * The runner process: one attempt, told by its node over the IPC channel.
  *
  * It reports over that channel and exits: 0 when the attempt ended in good order, 3 when it was fenced, 1 otherwise.
- * When the channel closes its node is gone, and it goes too.
+ * When the channel closes its node is gone, and it goes too, with all that it started.
  */
 import { once } from 'node:events';
 import Type from 'typebox';
@@ -43,11 +43,8 @@ const Orders = Type.Object({
 /** What the node says after the orders. */
 const Told = Type.Object({ kind: Type.Union([Type.Literal('close'), Type.Literal('release')]) });
 
-const NODE_GONE = 4;
-
 export async function main(): Promise<void> {
-  process.once('disconnect', () => process.exit(NODE_GONE));
-  process.on('SIGINT', () => {}); // Ctrl-C in the node's terminal: the node decides
+  process.once('disconnect', () => process.kill(-process.pid, 'SIGKILL')); // we lead a group
   const [orders] = await once(process, 'message');
   const { job, settings } = parse(Orders, orders, 'The orders of the node');
   const { credsFile, natsUrl, ffmpeg, ffprobe } = settings;
