@@ -117,6 +117,7 @@ async function start(slots = 4) {
   };
   return {
     agent,
+    bus,
     clock,
     world,
     processes,
@@ -167,6 +168,25 @@ test('A1: a newer attempt or run replaces an older one here, never the other way
   await node.place(attempt(9));
   await node.place(attempt(1, { scenario: 'other' }));
   assert.equal(node.processes[2]?.killed, [], 'the newest stays');
+});
+
+test('A6: a runner is vouched for until it beats by itself, and never with progress', async () => {
+  const node = await start();
+  const beats: number[] = [];
+  const subject = SUBJECTS.heartbeat('n1', 'runner', 'cam');
+  node.bus.subscribe(subject, ({ body }) => beats.push(JSON.parse(Buffer.from(body).toString()).progress));
+  await node.place(attempt(1));
+  await node.clock.advance(3_500);
+  assert.equal(beats, [-1, -1, -1]);
+  node.bus.publish(SUBJECTS.heartbeat('n1', 'runner', 'other'), Buffer.from('no beat'));
+  node.bus.publish(subject, Buffer.from(JSON.stringify({ key: 'cam.1.0.1', progress: 0, fps: 0 })));
+  await node.clock.advance(3_000);
+  assert.equal(beats, [-1, -1, -1, 0]);
+  await node.place(attempt(2));
+  node.processes[1]?.exit(1);
+  await node.reports();
+  await node.clock.advance(3_000);
+  assert.equal(beats, [-1, -1, -1, 0], 'nobody vouches for the dead');
 });
 
 test('A2: what a node refuses it refuses with why', async () => {

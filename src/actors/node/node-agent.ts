@@ -7,6 +7,8 @@
  * A4 A runner is a temporary child: this node never restarts it, its scenario supervisor decides.
  * A5 Draining leaves the logs open and reports `shutdown`: the attempts go on elsewhere, or here at the next start. It ends
  *    within twice `shutdownMs`, whatever does not answer.
+ * A6 A runner that has yet to start up is vouched for: on a crowded machine a process may take longer to begin than a
+ *    silence may last. Its death is seen here, and without progress of its own it counts as stalled in the end.
  */
 
 import Type from 'typebox';
@@ -17,6 +19,7 @@ import {
   AttemptBody,
   ExitBody,
   type Exited,
+  RunnerBeat,
   type StartAnswer,
   type StopAnswer,
   StopRequest,
@@ -84,6 +87,8 @@ interface Taken {
   readonly assignment: Assignment;
   readonly answer: Promise<StartAnswer>;
   process: ProcessHandle | null;
+  /** It beats by itself. */
+  beats: boolean;
   /** Its exit was stored in the mailbox. */
   reported: boolean;
 }
@@ -91,6 +96,8 @@ interface Taken {
 /** Ended attempts remembered, so that a repeated `start` does not start them again. */
 const REMEMBERED = 1_000;
 const AGAIN_MS = 100;
+/** What a watch begins with: hearing it again is life, but no progress. */
+const NO_PROGRESS = -1;
 
 export class NodeAgent {
   readonly #ports: NodePorts;
@@ -108,6 +115,8 @@ export class NodeAgent {
     this.#serve('stop', async body => this.#end(parse(StopRequest, body, 'The stop request')));
     this.#serve('has', async body => ({ kind: this.#standing(parse(AttemptBody, body, 'The attempt')) }));
     this.#serve('probe', async body => this.#probe(parse(ScenarioSpec, body, 'The specification')));
+    const heard = SUBJECTS.heartbeat(settings.id, 'runner', '*');
+    this.#subscriptions.push(ports.bus.subscribe(heard, message => this.#hear(message.body)));
     this.#beat();
   }
 
@@ -165,6 +174,7 @@ export class NodeAgent {
     const taken: Taken = {
       assignment,
       process: null,
+      beats: false,
       reported: false,
       answer: this.#take(assignment).catch((error): StartAnswer => {
         this.#taken.delete(key);
@@ -345,11 +355,32 @@ export class NodeAgent {
   #beat(): void {
     if (this.#stop.signal.aborted) return;
     this.#announce();
+    for (const { assignment, process, beats } of this.#running()) {
+      if (process !== null && !beats) this.#vouch(assignment);
+    }
     this.#ports.clock.timer(this.#settings.heartbeatMs, () => this.#beat());
   }
 
   #announce(): void {
     const { id } = this.#settings;
     this.#ports.bus.publish(SUBJECTS.heartbeat(id, 'node', id), Buffer.from(JSON.stringify(this.view())));
+  }
+  /** A6 */
+  #vouch(assignment: Assignment): void {
+    const beat: RunnerBeat = { key: attemptKey(assignment), progress: NO_PROGRESS, fps: 0 };
+    const subject = SUBJECTS.heartbeat(this.#settings.id, 'runner', assignment.scenario);
+    this.#ports.bus.publish(subject, Buffer.from(JSON.stringify(beat)));
+  }
+
+  /** Anybody may publish there: what is no beat is ignored. */
+  #hear(bytes: Uint8Array): void {
+    let beat: RunnerBeat;
+    try {
+      beat = parse(RunnerBeat, JSON.parse(Buffer.from(bytes).toString('utf8')), 'The beat of a runner');
+    } catch {
+      return;
+    }
+    const taken = this.#taken.get(beat.key);
+    if (taken !== undefined && beat.progress !== NO_PROGRESS) taken.beats = true;
   }
 }
