@@ -16,8 +16,8 @@ import type { Detection } from '../src/domain/prediction.ts';
 import { openModelCatalog } from '../src/infra/inference/model-catalog.ts';
 import { inferenceFactory } from '../src/infra/inference/pool.ts';
 import { asset } from '../src/infra/process/assets.ts';
-import { ffmpegDecoder } from '../src/infra/video/ffmpeg-decoder.ts';
 import { findFfmpeg } from '../src/infra/process/find-program.ts';
+import { ffmpegDecoder } from '../src/infra/video/ffmpeg-decoder.ts';
 
 export interface BareLoopOptions {
   readonly video: string;
