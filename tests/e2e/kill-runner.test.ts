@@ -64,7 +64,8 @@ test(`${KILLS} random SIGKILLs of the runner leave the export byte-identical to 
   const ended = await node.ended('killed');
   assert.is(kills, KILLS, 'the video lasted long enough for all kills');
   assert.is(ended.outcome, 'completed', JSON.stringify(ended.error));
-  assert.ok((ended.runners[0]?.restarts ?? 0) >= KILLS);
+  // The last kill may meet a runner that has written the end and is only about to exit.
+  assert.ok((ended.runners[0]?.restarts ?? 0) >= KILLS - 1);
 
   const [expected, actual] = await Promise.all([node.export('undisturbed'), node.export('killed')]);
   assert.is(sha256(actual), sha256(expected));
