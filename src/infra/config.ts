@@ -183,6 +183,24 @@ export interface Programs {
 export const defaultData = (env: Surroundings['env'] = process.env): string =>
   path.join(env['XDG_DATA_HOME'] || path.join(env['HOME'] || homedir(), '.local', 'share'), 'troupe');
 
+/** What a child may need of our environment. Everything else, our token and other people's secrets among it, stays here. */
+const HANDED_DOWN = [
+  'HOME',
+  'LANG',
+  'LC_ALL',
+  'LD_LIBRARY_PATH',
+  'NODE_EXTRA_CA_CERTS',
+  'NO_COLOR',
+  'PATH',
+  'TMPDIR',
+  'TZ',
+  'XDG_CACHE_HOME',
+];
+
+/** The environment of every process that a node starts: decoders of untrusted files run in it. */
+export const childEnvironment = (): NodeJS.ProcessEnv =>
+  Object.fromEntries(HANDED_DOWN.flatMap(name => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
+
 export const programs = (): Programs => ({
   natsServer: process.env['TROUPE_NATS_SERVER'],
   ffmpeg: process.env['TROUPE_FFMPEG'],

@@ -53,6 +53,26 @@ test('every process of a node is a child in its tree, and every child with a pid
   assert.ok(readFileSync(`/proc/${nats?.pid}/comm`, 'utf8').startsWith('nats-server'));
 });
 
+test('no process of a node is handed its secrets', async () => {
+  process.env['TROUPE_TOKEN'] = 'a-secret-of-this-test';
+  try {
+    await using node = await startTestNode({ workers: 1 });
+    await node.create({ id: 'secret', ...slow });
+    await waitUntil('it runs', async () => typeof (await node.get('secret')).runners[0]?.pid === 'number');
+    const pids = (await treeOf(node)).flatMap(child =>
+      child.pid === null || child.pid === process.pid ? [] : [child.pid],
+    );
+    assert.ok(pids.length >= 3, 'nats-server, and the runner twice');
+    for (const pid of pids) {
+      const environment = readFileSync(`/proc/${pid}/environ`, 'utf8');
+      assert.ok(environment.includes('PATH='));
+      assert.not.ok(environment.includes('a-secret-of-this-test'), `process ${pid}`);
+    }
+  } finally {
+    delete process.env['TROUPE_TOKEN'];
+  }
+});
+
 test('scenarios stand under the orchestrator of their partition, restarts are counted, a deleted one leaves the tree', async () => {
   await using node = await startTestNode({ workers: 1 });
   await node.create({ id: 'counted', ...slow });

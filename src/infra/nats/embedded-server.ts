@@ -16,6 +16,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { TroupeError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
+import { childEnvironment } from '../config.ts';
 import { lockFile } from './data-lock.ts';
 import { checkNatsServer } from './nats-binary.ts';
 
@@ -77,6 +78,7 @@ export async function startEmbeddedNats(options: EmbeddedNatsOptions): Promise<E
   const child = spawn('/bin/sh', ['-c', WATCHDOG, 'troupe-nats-watchdog', options.binary, '-c', configFile], {
     stdio: ['pipe', 'ignore', 'ignore', 'ignore', lock.fd],
     detached: true,
+    env: childEnvironment(),
   });
   const exited = exitOf(child);
   child.stdin?.on('error', () => child.stdin?.destroy());

@@ -1,6 +1,7 @@
 /** Starts this same program in another role: the one way processes and threads of ours begin. */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
+import { childEnvironment } from '../config.ts';
 import { entry } from './entry.ts';
 
 /** Roles of the program besides the command line. */
@@ -14,7 +15,11 @@ const HEAP = ['--max-semi-space-size=4'];
 
 /** A child process in `role`; what it is to do comes through its IPC channel, not its arguments. */
 export function selfExec(role: Role, options: SpawnOptions): ChildProcess {
-  return spawn(process.execPath, [...HEAP, entry(), '--role', role], { ...options, shell: false });
+  return spawn(process.execPath, [...HEAP, entry(), '--role', role], {
+    env: childEnvironment(),
+    ...options,
+    shell: false,
+  });
 }
 
 /** A worker thread in `role`. */

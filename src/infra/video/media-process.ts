@@ -9,6 +9,7 @@ import { spawn } from 'node:child_process';
 import { Readable } from 'node:stream';
 import { invariant, TroupeError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
+import { childEnvironment } from '../config.ts';
 import { Complaints } from './complaints.ts';
 
 /** Demuxers of single media files. Absent on purpose: whatever opens further files (concat, hls, dash, image2 …). */
@@ -42,7 +43,11 @@ export class MediaProcess implements AsyncDisposable {
 
   constructor(binary: string, args: readonly string[], signal: AbortSignal) {
     signal.throwIfAborted();
-    const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'], shell: false });
+    const child = spawn(binary, args, {
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+      env: childEnvironment(),
+      shell: false,
+    });
     const [, stdout, stderr, side] = child.stdio;
     invariant(
       stdout instanceof Readable && stderr instanceof Readable && side instanceof Readable,
