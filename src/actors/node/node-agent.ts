@@ -36,7 +36,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Decoder } from '../ports/decoder.ts';
 import type { ModelCatalog } from '../ports/inference.ts';
 import type { Mailbox } from '../ports/mailbox.ts';
-import type { ProcessHandle, ProcessLauncher } from '../ports/process-launcher.ts';
+import type { ProcessExit, ProcessHandle, ProcessLauncher } from '../ports/process-launcher.ts';
 import { MailboxFull, WriteConflict, WriteRetry, WriteUnknown } from '../ports/write-outcome.ts';
 import type { ExitReason } from '../runtime/exit-reason.ts';
 import type { ChildHandle, Supervisor } from '../runtime/supervisor.ts';
@@ -242,7 +242,7 @@ export class NodeAgent {
         void report.finally(() => this.#reports.delete(report));
         return {
           pid: process.pid,
-          exited: process.exited.then(({ code }): ExitReason => (code === 0 ? 'normal' : 'killed')),
+          exited: process.exited.then(reasonOf),
           stop: () => process.kill('SIGTERM'),
           kill: () => process.kill('SIGKILL'),
         };
@@ -383,4 +383,11 @@ export class NodeAgent {
     const taken = this.#taken.get(beat.key);
     if (taken !== undefined && beat.progress !== NO_PROGRESS) taken.beats = true;
   }
+}
+
+/** The exit codes of the runner's process: see runner-main.ts. */
+function reasonOf({ code, signal }: ProcessExit): ExitReason {
+  if (code === 0) return 'normal';
+  if (code === 3) return 'fenced';
+  return signal === null ? { error: { code: 'runner_lost', message: `exit code ${code}` } } : 'killed';
 }

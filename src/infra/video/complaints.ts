@@ -6,8 +6,8 @@ import { LIMITS } from '../../domain/limits.ts';
 const HEAD = LIMITS.complaintLines / 2;
 const TAIL = LIMITS.complaintLines - HEAD - 1;
 
-/** Said by libswscale of every full-range (JPEG) picture; nothing is wrong with it. */
-const NOISE = 'deprecated pixel format used';
+/** Said by libswscale of every full-range (JPEG) and of most other YUV pictures; nothing is wrong with them. */
+const NOISE = ['deprecated pixel format used', 'No accelerated colorspace conversion found'];
 
 export class Complaints {
   readonly #first: string[] = [];
@@ -47,7 +47,7 @@ export class Complaints {
       .replaceAll(/ @ 0x[0-9a-f]+/g, '')
       .trim()
       .slice(0, LIMITS.complaintChars);
-    if (line === '' || line.includes(NOISE)) return;
+    if (line === '' || NOISE.some(noise => line.includes(noise))) return;
     if (this.#first.length < HEAD) this.#first.push(line);
     else if (this.#last.push(line) > TAIL) {
       this.#last.shift();
