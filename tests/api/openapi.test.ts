@@ -168,4 +168,10 @@ test('with a token the document says so', async () => {
   assert.equal(doc.paths['/healthz']?.['get']?.security, []);
 });
 
+test("a node's bare address leads to the page that describes it", async () => {
+  await using api = await serveApi();
+  const answer = await api.fetch('/', { redirect: 'manual' });
+  assert.equal([answer.status, answer.headers.get('location')], [302, '/docs']);
+});
+
 test.run();

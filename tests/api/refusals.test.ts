@@ -139,7 +139,7 @@ test('start and stop take no fields in a body, and no other ?from=', async () =>
 });
 
 test('what is not there is 404 with the code that says what', async () => {
-  for (const path of ['/', '/api', '/api/v1/scenario', '/api/v2/scenarios', '/metricsx']) {
+  for (const path of ['/api', '/api/v1/scenario', '/api/v2/scenarios', '/metricsx']) {
     await problemOf(await api.fetch(path), 404, 'not_found');
   }
   for (const rest of ['', '?wait=1', '/predictions', '/export', '/manifest']) {

@@ -1,4 +1,4 @@
-/** Is the process up, and can it serve. */
+/** Is the process up, and can it serve; and where somebody who opens the node's address lands. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type from 'typebox';
 import type { ClusterReader } from '../../actors/ports/gateway.ts';
@@ -10,6 +10,8 @@ const Status = (status: string, description: string) => Type.Object({ status: Ty
 export const healthRoutes =
   (cluster: ClusterReader): FastifyPluginAsyncTypebox =>
   async app => {
+    app.get('/', { schema: { hide: true } }, async (_, reply) => reply.redirect('/docs'));
+
     app.get(
       '/healthz',
       {
