@@ -13,6 +13,7 @@
  *
  * Children start in this order and stop in reverse.
  */
+import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
@@ -21,6 +22,7 @@ import { HeartbeatDirectory } from './actors/directory/node-directory.ts';
 import { Gateway } from './actors/gateway/gateway.ts';
 import { serveNatsApi } from './actors/gateway/nats-api.ts';
 import { ScenarioMirror } from './actors/gateway/scenario-mirror.ts';
+import { idempotencyKey } from './actors/idempotency/idempotency-key.ts';
 import { NodeAgent } from './actors/node/node-agent.ts';
 import { orchestrator } from './actors/orchestrator/orchestrator.ts';
 import { placeRunner } from './actors/orchestrator/place-runner.ts';
@@ -239,6 +241,7 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
       };
       const behaviours = [
         orchestrator({ placementRetryMs }),
+        idempotencyKey,
         scenarioSupervisor({ backoffFirstMs, backoffMostMs, shutdownMs, silenceMs, stallMs }),
       ];
       const executors = {
@@ -304,7 +307,8 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
         const orphans = ownership?.unowned() ?? [];
         return orphans.length === 0 ? [] : [`no live node owns the partitions ${orphans.join(', ')}`];
       };
-      const ports = { bus, clock, random, mailbox, store, mirror, projection, directory, models, unready };
+      const digest = (text: string): string => createHash('sha256').update(text).digest('hex');
+      const ports = { bus, clock, random, mailbox, store, mirror, projection, directory, models, digest, unready };
       const gateway = new Gateway(ports);
       closers.push(() => gateway.close());
       await child('nats-api', { start: async () => task(signal => serveNatsApi({ bus, random, gateway }, signal)) });

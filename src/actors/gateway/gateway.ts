@@ -27,7 +27,7 @@ import type {
   ScenarioVerb,
 } from '../ports/gateway.ts';
 import type { ModelCatalog } from '../ports/inference.ts';
-import type { Mailbox } from '../ports/mailbox.ts';
+import type { Mailbox, OutgoingMessage } from '../ports/mailbox.ts';
 import type { NodeDirectory } from '../ports/node-directory.ts';
 import type { PredictionReader } from '../ports/projection.ts';
 import type { StateStore } from '../ports/state-store.ts';
@@ -45,6 +45,8 @@ export interface GatewayPorts {
   readonly projection: PredictionReader;
   readonly directory: NodeDirectory;
   readonly models: ModelCatalog;
+  /** Of any text, an id that no other text has. */
+  digest(text: string): string;
   /** What keeps this node from serving, as sentences. */
   unready(): readonly string[];
 }
@@ -87,8 +89,25 @@ export class Gateway implements ScenarioGateway, ClusterReader {
     for (const subscription of this.#subscriptions) subscription.close();
   }
 
-  /** G2 */
   async command(id: string, verb: ScenarioVerb, body: unknown, options: CommandOptions): Promise<CommandAnswer> {
+    const { requestId, idempotencyKey: key } = options;
+    if (key !== undefined) {
+      const to = { kind: 'idempotency', id: this.#ports.digest(key) };
+      await this.#ask({ to, class: 'sys', verb: 'claim', body: { scenario: id, request: body } }, requestId);
+    }
+    const command = { to: { kind: 'scenario', id }, class: 'cmd' as const, verb, body };
+    const answer = await this.#ask(command, requestId, key === undefined ? {} : { [HEADERS.idempotencyKey]: key });
+    const scenario = answer.scenario ?? null;
+    this.#ports.mirror.learn(id, scenario, answer.revision);
+    return { scenario: scenario === null ? null : this.#view(scenario), changed: answer.changed ?? true };
+  }
+
+  /** G2. @throws TroupeError of the refusal */
+  async #ask(
+    { to, class: cls, verb, body }: Pick<OutgoingMessage, 'to' | 'class' | 'verb'> & { readonly body: unknown },
+    requestId: string,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Answer> {
     const { bus, clock, random, mailbox } = this.#ports;
     const token = random.token(22);
     const answered = new Promise<Answer | null>(resolve => {
@@ -101,14 +120,14 @@ export class Gateway implements ScenarioGateway, ClusterReader {
     try {
       await bus.flush(); // the inbox is known to the server before an answer can come
       await mailbox.send({
-        to: { kind: 'scenario', id },
-        class: 'cmd',
+        to,
+        class: cls,
         verb,
         headers: {
+          ...headers,
           [HEADERS.reply]: SUBJECTS.inbox(this.#process, token),
-          [HEADERS.requestId]: options.requestId,
-          [HEADERS.id]: `request.${options.requestId}`,
-          ...(options.idempotencyKey === undefined ? {} : { [HEADERS.idempotencyKey]: options.idempotencyKey }),
+          [HEADERS.requestId]: requestId,
+          [HEADERS.id]: `request.${requestId}`,
         },
         body: Buffer.from(JSON.stringify(body ?? {})),
       });
@@ -116,18 +135,11 @@ export class Gateway implements ScenarioGateway, ClusterReader {
       if (answer === null)
         throw unavailable(`no orchestrator answered within ${ANSWER_MS} ms; the command may still be carried out`);
       if (answer.problem !== undefined) throw fromProblem(answer.problem);
-      const scenario = answer.scenario ?? null;
-      this.#ports.mirror.learn(id, scenario, answer.revision);
-      return { scenario: scenario === null ? null : this.#view(scenario), changed: answer.changed ?? true };
+      return answer;
     } catch (error) {
       if (error instanceof MailboxFull) {
-        throw new TroupeError(
-          'mailbox_full',
-          `Too many '${verb}' commands wait for scenario '${id}'. Try again later.`,
-          {
-            retryable: true,
-          },
-        );
+        const message = `Too many '${verb}' commands wait for ${to.kind} '${to.id}'. Try again later.`;
+        throw new TroupeError('mailbox_full', message, { retryable: true });
       }
       if (error instanceof WriteRetry || error instanceof WriteUnknown)
         throw unavailable(`NATS did not store the command: ${error.message}`);
