@@ -1,14 +1,14 @@
 /**
  * The runner process: one attempt, told by its node over the IPC channel.
  *
- * It reports over that channel and exits: 0 when the attempt ended in good order, 3 when it was fenced, 1 otherwise.
+ * It reports over that channel and exits with one of RUNNER_EXIT.
  * When the channel closes its node is gone, and it goes too, with all that it started.
  */
 import { once } from 'node:events';
 import Type from 'typebox';
 import { Runner } from './actors/runner/runner.ts';
 import { Engine } from './domain/engine.ts';
-import { Assignment } from './domain/messages.ts';
+import { Assignment, RUNNER_EXIT } from './domain/messages.ts';
 import { ModelInfo } from './domain/model.ts';
 import { parse } from './domain/parse.ts';
 import { SourceInfo } from './domain/source.ts';
@@ -67,7 +67,12 @@ export async function main(): Promise<void> {
   process.on('SIGTERM', () => runner.stop('release'));
   const outcome = await runner.run();
   await say({ kind: 'outcome', ...outcome });
-  process.exitCode = outcome.reason === 'fenced' ? 3 : typeof outcome.reason === 'string' ? 0 : 1;
+  process.exitCode =
+    outcome.reason === 'fenced'
+      ? RUNNER_EXIT.fenced
+      : typeof outcome.reason === 'string'
+        ? RUNNER_EXIT.inOrder
+        : RUNNER_EXIT.failed;
   await nats[Symbol.asyncDispose]();
   process.removeAllListeners('disconnect');
   process.disconnect?.();

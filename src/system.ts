@@ -13,6 +13,7 @@
  *
  * Children start in this order and stop in reverse.
  */
+
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
@@ -43,6 +44,7 @@ import { scenarioSupervisor } from './actors/scenario/scenario-supervisor.ts';
 import { stopRunner } from './actors/scenario/stop-runner.ts';
 import { buildApi } from './api/api.ts';
 import { TroupeError } from './domain/errors.ts';
+import { toJson } from './domain/json.ts';
 import { LIMITS } from './domain/limits.ts';
 import { BUCKETS, SUBJECTS } from './domain/subjects.ts';
 import type { TreeNode } from './domain/tree.ts';
@@ -233,8 +235,7 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
         journal,
         answer: (inbox: string, body: unknown, revision: number) => {
           // A stranger names it: answered is only an inbox, lest an answer be somebody else's command.
-          if (SUBJECTS.isInbox(inbox))
-            bus.publish(inbox, Buffer.from(JSON.stringify({ ...(body as object), revision })));
+          if (SUBJECTS.isInbox(inbox)) bus.publish(inbox, toJson({ ...(body as object), revision }));
         },
         report: (self: { kind: string; id: string }, what: string, error: unknown) =>
           report(`${self.kind}/${self.id}`, what, error),
@@ -291,7 +292,7 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
     // ── the outside ──
     const tree = (): TreeNode => nodeRow(config.node, root.tree());
     const served = bus.subscribe(SUBJECTS.control(config.node, 'tree'), ({ reply }) => {
-      if (reply !== null) bus.publish(reply, Buffer.from(JSON.stringify(tree())));
+      if (reply !== null) bus.publish(reply, toJson(tree()));
     });
     closers.push(() => served.close());
     let url = '';

@@ -111,10 +111,6 @@ export const PERMANENT_CODES: ReadonlySet<ProblemCode> = new Set([
   'not_supported_yet',
 ]);
 
-export function assertNever(value: never): never {
-  throw new Error(`unreachable: ${JSON.stringify(value)}`);
-}
-
 /** A broken invariant: a defect, not a failure. Crashes the actor. */
 export function invariant(condition: boolean, message: string): asserts condition {
   if (!condition) throw new Error(`invariant broken: ${message}`);

@@ -2,8 +2,10 @@
  * The prediction log's records: one literal subject per (scenario, run, segment), each append naming the
  * subject's last sequence. The log is the checkpoint and the fence; the rules L1–L9 are in docs/LOG.md.
  */
+
 import Type, { type Static } from 'typebox';
 import { Engine } from './engine.ts';
+import { fromJson, toJson } from './json.ts';
 import { problemsOf } from './parse.ts';
 import { Prediction } from './prediction.ts';
 import { SourceIdentity } from './source.ts';
@@ -94,13 +96,13 @@ export interface LogKey {
 }
 
 /** One line of JSON: a log can be read with `nats stream view`. */
-export const encodeLogRecord = (record: LogRecord): Uint8Array => Buffer.from(JSON.stringify(record));
+export const encodeLogRecord = (record: LogRecord): Uint8Array => toJson(record);
 
 /** The record in these bytes; null when they hold none. */
 export function parseLogRecord(bytes: Uint8Array): LogRecord | null {
   let value: unknown;
   try {
-    value = JSON.parse(Buffer.from(bytes).toString('utf8'));
+    value = fromJson(bytes);
   } catch {
     return null;
   }

@@ -2,7 +2,9 @@
 import Type, { type Static } from 'typebox';
 import { Engine } from './engine.ts';
 import { Id } from './ids.ts';
+import { fromJson } from './json.ts';
 import { ModelInfo } from './model.ts';
+import { problemsOf } from './parse.ts';
 import { ScenarioSpec } from './scenario.ts';
 import { SourceIdentity, SourceInfo } from './source.ts';
 
@@ -105,6 +107,9 @@ export const StopRequest = Type.Object({
 });
 export type StopRequest = Static<typeof StopRequest>;
 
+/** Exit codes of a runner's process; 1 is any failure. */
+export const RUNNER_EXIT = { inOrder: 0, failed: 1, fenced: 3 } as const;
+
 /** A runner's heartbeat on core NATS. */
 export const RunnerBeat = Type.Object({
   key: Type.String(),
@@ -113,3 +118,13 @@ export const RunnerBeat = Type.Object({
   fps: Type.Number(),
 });
 export type RunnerBeat = Static<typeof RunnerBeat>;
+
+/** Anybody may publish on a heartbeat subject: null for what is no beat. */
+export function readRunnerBeat(bytes: Uint8Array): RunnerBeat | null {
+  try {
+    const beat = fromJson(bytes);
+    return problemsOf(RunnerBeat, beat).length === 0 ? (beat as RunnerBeat) : null;
+  } catch {
+    return null;
+  }
+}

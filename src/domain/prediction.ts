@@ -48,7 +48,6 @@ export const Prediction = Type.Union([DetectedFrame, SkippedFrame]);
 export type Prediction = Static<typeof Prediction>;
 
 export const round2 = (x: number): number => Math.round(x * 100) / 100;
-export const round3 = (x: number): number => Math.round(x * 1000) / 1000;
 export const round4 = (x: number): number => Math.round(x * 10000) / 10000;
 
 /** Rounded score descending, then classId, then box. */

@@ -55,11 +55,6 @@ export interface ModelSummary {
   readonly classes: string[];
 }
 
-export interface RunDoc {
-  readonly run: number;
-  readonly segments: readonly SegmentDoc[];
-}
-
 export interface ScenarioDoc {
   readonly id: string;
   readonly spec: ScenarioSpec;

@@ -11,6 +11,9 @@ export const SourceIdentity = Type.Object(
 );
 export type SourceIdentity = Static<typeof SourceIdentity>;
 
+export const sameIdentity = (a: SourceIdentity, b: SourceIdentity): boolean =>
+  a.size === b.size && a.sha256 === b.sha256;
+
 export const SourceInfo = Type.Object(
   {
     width: Type.Integer({ description: 'pixels of the picture as displayed: rotation and pixel aspect applied' }),

@@ -4,6 +4,7 @@
  * N1 A node is gone after `silenceMs` without a beat, of this process' own monotonic time.
  * N2 A listener that was cut off, or itself late, keeps what it knew until it has listened again for that long.
  */
+import { fromJson } from '../../domain/json.ts';
 import { NodeView } from '../../domain/node.ts';
 import { problemsOf } from '../../domain/parse.ts';
 import { SUBJECTS } from '../../domain/subjects.ts';
@@ -78,7 +79,7 @@ export class HeartbeatDirectory implements NodeDirectory {
 /** Anybody may publish on a heartbeat subject: what is no node's view is ignored. */
 function readView(bytes: Uint8Array): NodeView | null {
   try {
-    const view: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'));
+    const view: unknown = fromJson(bytes);
     return problemsOf(NodeView, view).length === 0 ? (view as NodeView) : null;
   } catch {
     return null;

@@ -5,12 +5,12 @@
  * G2 A command that got no answer within `ANSWER_MS` may still be carried out: the caller is told so, and to ask again.
  * G3 An `inactive` scenario is shown only when the projection has its last record, or has had a second to get it.
  */
-import Type from 'typebox';
+
 import { fromProblem, PERMANENT_CODES, type Problem, TroupeError } from '../../domain/errors.ts';
-import type { RunnerBeat } from '../../domain/messages.ts';
+import { fromJson, toJson } from '../../domain/json.ts';
+import { readRunnerBeat } from '../../domain/messages.ts';
 import type { ModelInfo } from '../../domain/model.ts';
 import type { NodeView } from '../../domain/node.ts';
-import { problemsOf } from '../../domain/parse.ts';
 import { countSelected } from '../../domain/sampling.ts';
 import type { Progress, ScenarioSpec, ScenarioState, ScenarioView } from '../../domain/scenario.ts';
 import { attemptKey, isComplete, lastSeqOf, type ScenarioDoc, scenarioView } from '../../domain/scenario-doc.ts';
@@ -56,8 +56,6 @@ const PROBE_MS = 4_000;
 const TREE_MS = 1_000;
 const SETTLE_MS = 1_000;
 
-const RunnerBeatShape = Type.Object({ key: Type.String(), fps: Type.Number() });
-
 interface Answer {
   readonly revision: number;
   readonly scenario?: ScenarioDoc | null;
@@ -79,7 +77,7 @@ export class Gateway implements ScenarioGateway, ClusterReader {
     this.#subscriptions = [
       ports.bus.subscribe(SUBJECTS.inbox(this.#process, '*'), message => {
         const token = message.subject.slice(message.subject.lastIndexOf('.') + 1);
-        this.#waiting.get(token)?.(JSON.parse(Buffer.from(message.body).toString('utf8')) as Answer);
+        this.#waiting.get(token)?.(fromJson(message.body) as Answer);
       }),
       ports.bus.subscribe(SUBJECTS.heartbeats('runner'), message => this.#hear(message.body)),
     ];
@@ -129,7 +127,7 @@ export class Gateway implements ScenarioGateway, ClusterReader {
           [HEADERS.requestId]: requestId,
           [HEADERS.id]: `request.${requestId}`,
         },
-        body: Buffer.from(JSON.stringify(body ?? {})),
+        body: toJson(body ?? {}),
       });
       const answer = await answered;
       if (answer === null)
@@ -207,7 +205,7 @@ export class Gateway implements ScenarioGateway, ClusterReader {
     const asked = directory.alive().map(async ({ id, pid }): Promise<TreeNode> => {
       try {
         const answer = await bus.request(SUBJECTS.control(id, 'tree'), Buffer.alloc(0), TREE_MS);
-        return JSON.parse(Buffer.from(answer.body).toString('utf8')) as TreeNode;
+        return fromJson(answer.body) as TreeNode;
       } catch {
         // A node that lives but does not answer just now is shown as what it is.
         return {
@@ -246,13 +244,13 @@ export class Gateway implements ScenarioGateway, ClusterReader {
 
   async probe(spec: ScenarioSpec): Promise<void> {
     const { bus, directory } = this.#ports;
-    const body = Buffer.from(JSON.stringify(spec));
+    const body = toJson(spec);
     let refusal: Problem | null = null;
     for (const { id, roles } of directory.alive()) {
       if (!roles.includes('runner')) continue;
       try {
         const { body: bytes } = await bus.request(SUBJECTS.control(id, 'probe'), body, PROBE_MS);
-        const answer = JSON.parse(Buffer.from(bytes).toString('utf8')) as { kind: string; problem?: Problem };
+        const answer = fromJson(bytes) as { kind: string; problem?: Problem };
         if (answer.problem === undefined || !PERMANENT_CODES.has(answer.problem.code)) return;
         refusal ??= answer.problem;
       } catch (error) {
@@ -322,13 +320,8 @@ export class Gateway implements ScenarioGateway, ClusterReader {
   }
 
   #hear(bytes: Uint8Array): void {
-    let beat: RunnerBeat;
-    try {
-      beat = JSON.parse(Buffer.from(bytes).toString('utf8')) as RunnerBeat;
-    } catch {
-      return; // anybody may publish here
-    }
-    if (problemsOf(RunnerBeatShape, beat).length > 0) return;
+    const beat = readRunnerBeat(bytes);
+    if (beat === null) return;
     const now = this.#ports.clock.monotonic();
     this.#rates.delete(beat.key); // moves it to the end: the map stays in order of age
     this.#rates.set(beat.key, { fps: beat.fps, at: now });

@@ -1,6 +1,8 @@
 /** `troupe.api.scenario.<id>.<verb>`: the commands for `nats req`, answered with the scenario or the problem. */
+
 import { TroupeError, toProblem } from '../../domain/errors.ts';
 import { isId } from '../../domain/ids.ts';
+import { toJson } from '../../domain/json.ts';
 import { SUBJECTS } from '../../domain/subjects.ts';
 import type { Bus, BusMessage } from '../ports/bus.ts';
 import type { Random } from '../ports/clock.ts';
@@ -36,7 +38,7 @@ async function answer({ bus, random, gateway }: NatsApiPorts, message: BusMessag
   } catch (error) {
     said = { problem: toProblem(error) };
   }
-  if (message.reply !== null) bus.publish(message.reply, Buffer.from(JSON.stringify(said)));
+  if (message.reply !== null) bus.publish(message.reply, toJson(said));
 }
 
 function bodyOf(message: BusMessage): unknown {

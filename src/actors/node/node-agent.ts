@@ -14,12 +14,15 @@
 import Type from 'typebox';
 import { type Engine, sameEngine } from '../../domain/engine.ts';
 import { type ProblemCode, TroupeError, toProblem } from '../../domain/errors.ts';
+import { fromJson, toJson } from '../../domain/json.ts';
 import {
   Assignment,
   AttemptBody,
   ExitBody,
   type Exited,
-  RunnerBeat,
+  RUNNER_EXIT,
+  type RunnerBeat,
+  readRunnerBeat,
   type StartAnswer,
   type StopAnswer,
   StopRequest,
@@ -29,7 +32,7 @@ import type { NodeView } from '../../domain/node.ts';
 import { parse } from '../../domain/parse.ts';
 import { ScenarioSpec } from '../../domain/scenario.ts';
 import { attemptKey } from '../../domain/scenario-doc.ts';
-import type { SourceInfo } from '../../domain/source.ts';
+import { type SourceInfo, sameIdentity } from '../../domain/source.ts';
 import { SUBJECTS } from '../../domain/subjects.ts';
 import type { Bus, BusMessage, Subscription } from '../ports/bus.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -207,11 +210,7 @@ export class NodeAgent {
     if (assignment.modelSha256 !== null && assignment.modelSha256 !== model.info.sha256) {
       throw refuse('model_not_found', `model ${spec.model} is another file here than the one this run began with`);
     }
-    const { identity } = source;
-    if (
-      assignment.source !== null &&
-      (assignment.source.size !== identity.size || assignment.source.sha256 !== identity.sha256)
-    ) {
+    if (assignment.source !== null && !sameIdentity(assignment.source, source.identity)) {
       throw refuse(
         'source_changed',
         `${spec.source.uri} is not the file that this run began with. Start it with from=start.`,
@@ -288,7 +287,7 @@ export class NodeAgent {
   /** Until it is stored; a scenario whose mailbox is full is told when it has room. */
   async #tell(ref: AttemptBody, verb: string, body: unknown): Promise<void> {
     const to = { kind: 'scenario', id: ref.scenario };
-    const message = { to, class: 'sys' as const, verb, headers: {}, body: Buffer.from(JSON.stringify(body)) };
+    const message = { to, class: 'sys' as const, verb, headers: {}, body: toJson(body) };
     while (!this.#stop.signal.aborted) {
       try {
         await this.#ports.mailbox.send(message);
@@ -345,8 +344,8 @@ export class NodeAgent {
       if (message.reply === null) return;
       const { reply } = message;
       void (async () => {
-        const body: unknown = JSON.parse(Buffer.from(message.body).toString('utf8'));
-        this.#ports.bus.publish(reply, Buffer.from(JSON.stringify(await answer(body))));
+        const body: unknown = fromJson(message.body);
+        this.#ports.bus.publish(reply, toJson(await answer(body)));
       })().catch(error => this.#ports.report(verb, error));
     };
     this.#subscriptions.push(this.#ports.bus.subscribe(SUBJECTS.control(this.#settings.id, verb), receive));
@@ -363,31 +362,26 @@ export class NodeAgent {
 
   #announce(): void {
     const { id } = this.#settings;
-    this.#ports.bus.publish(SUBJECTS.heartbeat(id, 'node', id), Buffer.from(JSON.stringify(this.view())));
+    this.#ports.bus.publish(SUBJECTS.heartbeat(id, 'node', id), toJson(this.view()));
   }
+
   /** A6 */
   #vouch(assignment: Assignment): void {
     const beat: RunnerBeat = { key: attemptKey(assignment), progress: NO_PROGRESS, fps: 0 };
     const subject = SUBJECTS.heartbeat(this.#settings.id, 'runner', assignment.scenario);
-    this.#ports.bus.publish(subject, Buffer.from(JSON.stringify(beat)));
+    this.#ports.bus.publish(subject, toJson(beat));
   }
 
-  /** Anybody may publish there: what is no beat is ignored. */
   #hear(bytes: Uint8Array): void {
-    let beat: RunnerBeat;
-    try {
-      beat = parse(RunnerBeat, JSON.parse(Buffer.from(bytes).toString('utf8')), 'The beat of a runner');
-    } catch {
-      return;
-    }
+    const beat = readRunnerBeat(bytes);
+    if (beat === null) return;
     const taken = this.#taken.get(beat.key);
     if (taken !== undefined && beat.progress !== NO_PROGRESS) taken.beats = true;
   }
 }
 
-/** The exit codes of the runner's process: see runner-main.ts. */
 function reasonOf({ code, signal }: ProcessExit): ExitReason {
   if (code === 0) return 'normal';
-  if (code === 3) return 'fenced';
+  if (code === RUNNER_EXIT.fenced) return 'fenced';
   return signal === null ? { error: { code: 'runner_lost', message: `exit code ${code}` } } : 'killed';
 }

@@ -6,6 +6,7 @@
  * Z2 When such a node dies nobody else is asked in this round: its runner has time to die with it. Should it live on and the
  *    next round start the attempt elsewhere, the log lets one of the two through.
  */
+import { fromJson, toJson } from '../../domain/json.ts';
 import type { ProblemBody, Refusal } from '../../domain/messages.ts';
 import { Assignment, StartAnswer } from '../../domain/messages.ts';
 import { parse } from '../../domain/parse.ts';
@@ -52,12 +53,12 @@ async function askNode(
   assignment: Assignment,
   signal: AbortSignal,
 ): Promise<StartAnswer | { readonly kind: 'lost'; readonly problem: ProblemBody }> {
-  const body = Buffer.from(JSON.stringify(assignment));
+  const body = toJson(assignment);
   for (let mayHaveIt = false; ; mayHaveIt = true) {
     signal.throwIfAborted();
     try {
       const { body: bytes } = await bus.request(SUBJECTS.control(node, 'start'), body, answerMs);
-      return parse(StartAnswer, JSON.parse(Buffer.from(bytes).toString('utf8')), `The answer of node ${node}`);
+      return parse(StartAnswer, fromJson(bytes), `The answer of node ${node}`);
     } catch (error) {
       const unheard = error instanceof NoResponder;
       if (unheard || !directory.alive().some(other => other.id === node)) {

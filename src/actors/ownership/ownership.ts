@@ -11,7 +11,9 @@
  *    judge: it waits, and gives everybody's lease its full time again.
  * W6 Who hosts a claim is told when another has claimed the partition, or when nobody watches the claims any more.
  */
+
 import Type, { type Static } from 'typebox';
+import { fromJson, toJson } from '../../domain/json.ts';
 import { problemsOf } from '../../domain/parse.ts';
 import { rendezvous } from '../../domain/rendezvous.ts';
 import type { Clock, Random } from '../ports/clock.ts';
@@ -200,14 +202,14 @@ export class Ownership {
   }
 }
 
-const encode = (owner: Owner): Uint8Array => Buffer.from(JSON.stringify(owner));
+const encode = (owner: Owner): Uint8Array => toJson(owner);
 
 /** Stands for whatever a stranger may have put there: no node, so never alive. */
 const NOBODY: Owner = { node: '', process: '' };
 
 function ownerOf({ value }: StateEntry): Owner {
   try {
-    const owner: unknown = JSON.parse(Buffer.from(value).toString('utf8'));
+    const owner: unknown = fromJson(value);
     return problemsOf(Owner, owner).length === 0 ? (owner as Owner) : NOBODY;
   } catch {
     return NOBODY;

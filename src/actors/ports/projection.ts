@@ -2,8 +2,7 @@
  * The queryable copy of the logs, one per API node, rebuilt from the log at any time. Reads may lag; `caughtUpWith`
  * tells by how much.
  */
-import type { LogKey } from '../../domain/log-record.ts';
-import type { DetectedFrame, Prediction } from '../../domain/prediction.ts';
+import type { Prediction } from '../../domain/prediction.ts';
 import type { LogEntry, LogIdentity } from './prediction-log.ts';
 
 export interface PredictionQuery {
@@ -58,5 +57,3 @@ export interface ProjectionStore extends PredictionReader {
   forget(scenario: string, throughRun: number): void;
   close(): void;
 }
-
-export type { DetectedFrame, LogKey };

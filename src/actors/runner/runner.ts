@@ -9,8 +9,10 @@
  * N5 The heartbeat comes from this loop, which never runs a model: a beat means that the loop is alive, and its
  *    progress that frames go through.
  */
+
 import type { Engine } from '../../domain/engine.ts';
 import { TroupeError, toProblem } from '../../domain/errors.ts';
+import { toJson } from '../../domain/json.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Assignment, RunnerBeat } from '../../domain/messages.ts';
 import type { LocalModel } from '../../domain/model.ts';
@@ -217,7 +219,7 @@ export class Runner {
       }
       // Committed records count as progress too: what waits for inference has not stalled while they land.
       const body: RunnerBeat = { key, progress: this.#passed + this.#seq, fps: Math.round(this.#rate.fps * 10) / 10 };
-      bus.publish(subject, Buffer.from(JSON.stringify(body)));
+      bus.publish(subject, toJson(body));
       timer = clock.timer(heartbeatMs, beat);
     };
     this.#rate.at = clock.monotonic();

@@ -11,6 +11,7 @@
  * M7 The record of an actor that never existed (somebody told an unknown id something) goes when its refusal is out, and
  *    the cell with it.
  */
+import { toJson } from '../../domain/json.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Clock, Random, Timer } from '../ports/clock.ts';
 import type { Journal } from '../ports/journal.ts';
@@ -330,7 +331,7 @@ export class Cell<State = unknown> {
   }
 
   async #store(message: OutboxMessage): Promise<void> {
-    const body = Buffer.from(JSON.stringify(message.body ?? null));
+    const body = toJson(message.body ?? null);
     if (message.kind === 'journal') return this.#ports.journal.append(message.subject, body);
     await this.#ports.mailbox.send({
       to: message.to,

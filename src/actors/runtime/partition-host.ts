@@ -11,6 +11,7 @@
 
 import { toProblem } from '../../domain/errors.ts';
 import { isId } from '../../domain/ids.ts';
+import { toJson } from '../../domain/json.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { HEADERS, SUBJECTS } from '../../domain/subjects.ts';
 import type { TreeNode } from '../../domain/tree.ts';
@@ -188,7 +189,7 @@ export class PartitionHost {
         body: Buffer.from(message.body.subarray(0, 4096)).toString('utf8'),
         problem,
       };
-      await this.#ports.journal.append(SUBJECTS.rejected(kind, id), Buffer.from(JSON.stringify(fact)));
+      await this.#ports.journal.append(SUBJECTS.rejected(kind, id), toJson(fact));
       await this.#ports.mailbox.purge(message.to, message.seq);
     } catch (error) {
       // It stays in the mailbox and is refused again by the next reader: twice in the journal beats never.

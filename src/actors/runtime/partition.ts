@@ -1,4 +1,5 @@
 /** A hosted partition with everything around its cells: errands carried out, silence noticed, all of it ending together. */
+import { fromJson } from '../../domain/json.ts';
 import type { TreeNode } from '../../domain/tree.ts';
 import type { Bus } from '../ports/bus.ts';
 import type { ActorAddress } from '../ports/mailbox.ts';
@@ -79,7 +80,7 @@ export function hostPartition(
 /** Anybody may publish on a heartbeat subject: what is no beat is ignored. */
 function readBeat(bytes: Uint8Array): { key: string; progress: number } | null {
   try {
-    const { key, progress } = JSON.parse(Buffer.from(bytes).toString('utf8')) as Record<string, unknown>;
+    const { key, progress } = fromJson(bytes) as Record<string, unknown>;
     return typeof key === 'string' && typeof progress === 'number' ? { key, progress } : null;
   } catch {
     return null;

@@ -2,6 +2,7 @@
  * The errand `stop-runner`: tells a node to end an attempt. `close` is answered when the runner was told; `kill` is
  * repeated until the process is gone. A node that is no longer alive has no runners: they die with it.
  */
+import { fromJson, toJson } from '../../domain/json.ts';
 import { StopAnswer, type StopRequest } from '../../domain/messages.ts';
 import { parse } from '../../domain/parse.ts';
 import { attemptKey } from '../../domain/scenario-doc.ts';
@@ -39,9 +40,9 @@ async function ask(ports: StopRunnerPorts, node: string, request: StopRequest): 
   const alive = ports.directory.alive().some(other => other.id === node);
   if (!alive) return 'unknown';
   try {
-    const body = Buffer.from(JSON.stringify(request));
+    const body = toJson(request);
     const answer = await ports.bus.request(SUBJECTS.control(node, 'stop'), body, ANSWER_MS);
-    return parse(StopAnswer, JSON.parse(Buffer.from(answer.body).toString('utf8')), `The answer of node ${node}`).kind;
+    return parse(StopAnswer, fromJson(answer.body), `The answer of node ${node}`).kind;
   } catch (error) {
     return error instanceof NoResponder ? 'unknown' : 'silent';
   }

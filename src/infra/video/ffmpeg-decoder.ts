@@ -22,12 +22,12 @@ import type { FrameRing } from '../../actors/ports/frame-ring.ts';
 import { invariant, TroupeError } from '../../domain/errors.ts';
 import { letterbox } from '../../domain/letterbox.ts';
 import { LIMITS } from '../../domain/limits.ts';
-import type { SourceInfo } from '../../domain/source.ts';
+import { type SourceInfo, sameIdentity } from '../../domain/source.ts';
 import { frameTimes, TIMES_FILTER } from './frame-times.ts';
 import { inputArguments, type MediaExit, MediaProcess, output, unreadable } from './media-process.ts';
 import { probe } from './probe.ts';
 import { seekTarget } from './seek-target.ts';
-import { sameIdentity, sourceIdentity } from './source-identity.ts';
+import { sourceIdentity } from './source-identity.ts';
 
 export interface FfmpegOptions {
   /** Absolute paths. */

@@ -21,6 +21,3 @@ export async function sourceIdentity(path: string): Promise<SourceIdentity> {
   }
   return { size, sha256: hash.digest('hex') };
 }
-
-export const sameIdentity = (a: SourceIdentity, b: SourceIdentity): boolean =>
-  a.size === b.size && a.sha256 === b.sha256;
