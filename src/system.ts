@@ -3,11 +3,12 @@
  *
  *   node/<id>  one_for_one
  *   ├─ nats-server            embedded only; a process
+ *   ├─ membership             the node's lease; who else is there
  *   ├─ runners                simple_one_for_one, temporary; processes          role runner
  *   ├─ node-agent                                                               role runner
  *   ├─ partitions             simple_one_for_one, temporary                     role orchestrator
  *   │  └─ partition/<p>  →  orchestrator/<p>  →  scenario/<id>  →  runner       durable actors
- *   ├─ ownership                                                                role orchestrator
+ *   ├─ ownership              claims and releases partitions                    role orchestrator
  *   ├─ mirror, projector                                                        role api
  *   └─ http, nats-api                                                           role api
  *
@@ -15,8 +16,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
 import { HeartbeatDirectory } from './actors/directory/node-directory.ts';
@@ -25,9 +25,11 @@ import { serveNatsApi } from './actors/gateway/nats-api.ts';
 import { ScenarioMirror } from './actors/gateway/scenario-mirror.ts';
 import { idempotencyKey } from './actors/idempotency/idempotency-key.ts';
 import { NodeAgent } from './actors/node/node-agent.ts';
+import { Presence } from './actors/node/presence.ts';
 import { orchestrator } from './actors/orchestrator/orchestrator.ts';
 import { placeRunner } from './actors/orchestrator/place-runner.ts';
 import { orchestratorIn } from './actors/orchestrator-address.ts';
+import { Membership } from './actors/ownership/membership.ts';
 import { Ownership } from './actors/ownership/ownership.ts';
 import type { Mailbox } from './actors/ports/mailbox.ts';
 import type { StateEntry, StateStore } from './actors/ports/state-store.ts';
@@ -44,8 +46,11 @@ import { scenarioSupervisor } from './actors/scenario/scenario-supervisor.ts';
 import { stopRunner } from './actors/scenario/stop-runner.ts';
 import { buildApi } from './api/api.ts';
 import { TroupeError } from './domain/errors.ts';
-import { toJson } from './domain/json.ts';
+import { fromJson, toJson } from './domain/json.ts';
 import { LIMITS } from './domain/limits.ts';
+import { DrainRequest } from './domain/messages.ts';
+import type { NodeView } from './domain/node.ts';
+import { parse } from './domain/parse.ts';
 import { BUCKETS, SUBJECTS } from './domain/subjects.ts';
 import type { TreeNode } from './domain/tree.ts';
 import type { NodeConfig } from './infra/config.ts';
@@ -136,7 +141,7 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
     const nats = await connect(natsUrl, credsFile === null ? { name } : { name, credsFile });
     closers.push(() => nats[Symbol.asyncDispose]());
     const { partitions } = await provision(nats, {
-      replicas: 1,
+      replicas: config.replicas ?? (nats.connection.info?.cluster === undefined ? 1 : 3),
       partitions: LIMITS.partitions,
       logBytes: null,
       signal: starting.signal,
@@ -147,15 +152,34 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
         `this cluster has ${partitions} partitions, this version of Troupe ${LIMITS.partitions}`,
       );
     }
+
+    // ── membership ──
+    const { leaseMs, heartbeatMs, misses, shutdownMs } = config.liveness;
+    const identity = { process: random.token(12), data: await dataIdentity(config.data) };
+    const leases = natsStateStore(nats, BUCKETS.lease);
+    const members = { node: config.node, partitions, renewMs: leaseMs, deadMs: leaseMs * misses };
+    const membership = new Membership(
+      { clock, leases },
+      { ...members, lease: has('runner') || has('orchestrator') ? identity : null },
+      has('orchestrator'),
+    );
+    await membership.join(starting.signal);
+    await child('membership', {
+      start: async () =>
+        task(async signal => {
+          await membership.run(signal);
+          await membership.leave();
+        }),
+    });
+
     const bus = natsBus(nats);
     const mailbox = natsMailbox(nats, partitions);
     const store = natsStateStore(nats, BUCKETS.state);
-    const leases = natsStateStore(nats, BUCKETS.lease);
     const predictionLog = natsPredictionLog(nats, (subject, seq) =>
       log(`${subject} holds something that is no record: ${seq}`),
     );
     const journal = natsJournal(nats);
-    const silenceMs = config.liveness.heartbeatMs * config.liveness.misses;
+    const silenceMs = heartbeatMs * misses;
     const directory = new HeartbeatDirectory({ clock, bus }, silenceMs);
     closers.push(() => directory.close());
     const models = await openModelCatalog({
@@ -168,6 +192,25 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
     const hosted = (): Set<number> => new Set(hosts.ids.map(id => Number(id.slice(id.indexOf('/') + 1))));
     const startedAt = new Date().toISOString();
     let agent: NodeAgent | null = null;
+    let draining = false;
+    const view = (): NodeView => ({
+      id: config.node,
+      roles: [...config.roles],
+      slots: 0,
+      running: 0,
+      load: 0,
+      draining,
+      roots: [...config.roots],
+      engine: null,
+      models: [],
+      pid: process.pid,
+      partitions: [...hosted()].sort((a, b) => a - b),
+      version: packageJson.version,
+      startedAt,
+      ...agent?.view(),
+    });
+    const presence = new Presence({ bus, clock }, heartbeatMs, view);
+    closers.push(() => presence.close());
     if (has('runner')) {
       const media = findFfmpeg({ given: config.programs.ffmpeg, ...config.programs });
       if (media === null) {
@@ -181,7 +224,7 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
       await child('runners', { type: 'supervisor', start: async () => runners });
       const engine = { decoder: decoder.engine, ...ENGINE, cpu: cpuClass() };
       await child('node-agent', {
-        shutdown: 2 * config.liveness.shutdownMs,
+        shutdown: 2 * shutdownMs,
         start: async () => {
           const running = new NodeAgent(
             {
@@ -193,6 +236,7 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
               decoder,
               runners,
               resolveSource: uri => resolveSource(uri, config.roots),
+              announce: () => presence.announce(),
               report: (what, error) => report('node-agent', what, error),
             },
             {
@@ -200,25 +244,14 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
               slots: config.slots,
               engine,
               workers: config.workers,
-              heartbeatMs: config.liveness.heartbeatMs,
+              heartbeatMs,
               probeMs: LIMITS.probeMs,
-              shutdownMs: config.liveness.shutdownMs,
-              view: () => ({
-                id: config.node,
-                roles: [...config.roles],
-                roots: [...config.roots],
-                pid: process.pid,
-                partitions: [...hosted()].sort((a, b) => a - b),
-                version: packageJson.version,
-                startedAt,
-              }),
+              shutdownMs,
               runnerSettings: { natsUrl, credsFile, ...media },
             },
           );
           agent = running;
-          return task(
-            signal => new Promise(resolve => signal.addEventListener('abort', () => resolve(running.drain()))),
-          );
+          return task(signal => new Promise(resolve => signal.addEventListener('abort', () => resolve(running.end()))));
         },
       });
     }
@@ -226,7 +259,7 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
     // ── orchestrators and scenario supervisors ──
     let ownership: Ownership | null = null;
     if (has('orchestrator')) {
-      const { backoffFirstMs, backoffMostMs, shutdownMs, stallMs, placementRetryMs, heartbeatMs } = config.liveness;
+      const { backoffFirstMs, backoffMostMs, stallMs, placementRetryMs } = config.liveness;
       const world = {
         clock,
         random,
@@ -279,10 +312,11 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
         }
       };
       await child('partitions', { type: 'supervisor', start: async () => hosts });
-      const settings = { node: config.node, partitions, renewMs: LIMITS.leaseRenewMs, deadMs: 5 * LIMITS.leaseRenewMs };
+      const unhost = (partition: number): Promise<void> => hosts.terminateChild(`partition/${partition}`);
+      const settings = { ...members, process: identity.process, stableMs: members.deadMs, releaseMs: 2 * leaseMs };
       await child('ownership', {
         start: async () => {
-          const claims = new Ownership({ clock, random, leases, hosted, host }, settings);
+          const claims = new Ownership({ clock, leases, membership, hosted, host, unhost }, settings);
           ownership = claims;
           return task(signal => claims.run(signal));
         },
@@ -295,6 +329,20 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
       if (reply !== null) bus.publish(reply, toJson(tree()));
     });
     closers.push(() => served.close());
+    const drain = async (wanted: boolean): Promise<NodeView> => {
+      draining = wanted;
+      agent?.setDraining(wanted);
+      await membership.setOwner(has('orchestrator') && !wanted);
+      presence.announce();
+      return view();
+    };
+    const drains = bus.subscribe(SUBJECTS.control(config.node, 'drain'), ({ body, reply }) => {
+      void (async () => {
+        const told = await drain(parse(DrainRequest, fromJson(body), 'The request').draining);
+        if (reply !== null) bus.publish(reply, toJson(told));
+      })().catch(error => report(`node/${config.node}`, 'drain', error));
+    });
+    closers.push(() => drains.close());
     let url = '';
     if (has('api')) {
       const projection = openProjection(path.join(config.data, 'projection.db'));
@@ -305,7 +353,7 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
         start: async () => task(signal => new Projector({ log: predictionLog, store: projection, clock }).run(signal)),
       });
       const unready = (): string[] => {
-        const orphans = ownership?.unowned() ?? [];
+        const orphans = membership.unowned();
         return orphans.length === 0 ? [] : [`no live node owns the partitions ${orphans.join(', ')}`];
       };
       const digest = (text: string): string => createHash('sha256').update(text).digest('hex');
@@ -346,7 +394,10 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
       stop: async () => {
         stopping = true;
         // Runners first: their last batches and the reports of their exits want everything else alive.
-        await agent?.drain();
+        await agent?.end();
+        // Then the partitions, so that others need not wait for this node's lease to die.
+        await membership.setOwner(false);
+        await Promise.race([ownership?.empty(), clock.sleep(STOP_MS)]);
         root.stop();
         await stopped;
       },
@@ -414,10 +465,26 @@ async function listen(
   }
 }
 
-/** Whole or not at all: a reader never sees half a file. */
+/** Of this DATA folder, made when it is new: tells a node that was started again from another one of the same name (W7). */
+async function dataIdentity(data: string): Promise<string> {
+  const file = path.join(data, 'identity');
+  try {
+    return (await readFile(file, 'utf8')).trim();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    const token = random.token(22);
+    await writeWhole(file, token);
+    return token;
+  }
+}
+
 async function writeEndpoint(data: string, endpoint: Readonly<Record<string, unknown>>): Promise<void> {
-  const file = path.join(data, 'endpoint.json');
-  writeFileSync(`${file}.new`, `${JSON.stringify(endpoint)}\n`, { mode: 0o600 });
+  await writeWhole(path.join(data, 'endpoint.json'), JSON.stringify(endpoint));
+}
+
+/** Whole or not at all: a reader never sees half a file. */
+async function writeWhole(file: string, text: string): Promise<void> {
+  await writeFile(`${file}.new`, `${text}\n`, { mode: 0o600 });
   await rename(`${file}.new`, file);
 }
 

@@ -9,7 +9,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { TSchema } from 'typebox';
 import type { Clock, Random } from '../actors/ports/clock.ts';
-import type { ClusterReader, ScenarioGateway } from '../actors/ports/gateway.ts';
+import type { ClusterGateway, ScenarioGateway } from '../actors/ports/gateway.ts';
 import type { PredictionReader } from '../actors/ports/projection.ts';
 import { TroupeError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
@@ -26,7 +26,7 @@ import { COMPONENTS } from './schemas.ts';
 
 export interface ApiDeps {
   readonly gateway: ScenarioGateway;
-  readonly cluster: ClusterReader;
+  readonly cluster: ClusterGateway;
   readonly projection: PredictionReader;
   readonly clock: Clock;
   readonly random: Random;

@@ -56,7 +56,9 @@ export const Manifest = Type.Object(
 );
 export type Manifest = Static<typeof Manifest>;
 
-export const NodeList = Type.Object({ items: Type.Array(component<NodeView>('Node')) });
+export const Node = component<NodeView>('Node');
+
+export const NodeList = Type.Object({ items: Type.Array(Node) });
 export type NodeList = Static<typeof NodeList>;
 
 export const ModelList = Type.Object({ items: Type.Array(component<ModelInfo>('Model')) });
@@ -75,6 +77,8 @@ export const COMPONENTS: readonly object[] = [
 ];
 
 export const IdParams = Type.Object({ id: Type.String({ ...Id, examples: ['demo'] }) });
+
+export const NodeParams = Type.Object({ node: Type.String({ ...Id, examples: ['n1'] }) });
 
 export const RunQuery = {
   run: Type.Optional(Type.Integer({ minimum: 1, description: 'the latest when absent' })),

@@ -81,6 +81,12 @@ export class Client {
     return (await this.#read('/api/v1/nodes', NodeList)).items;
   }
 
+  /** Has a node give up its runners and partitions, or take part again. */
+  drain(node: string, draining: boolean): Promise<NodeView> {
+    const verb = draining ? 'drain' : 'undrain';
+    return this.#read(`/api/v1/nodes/${encodeURIComponent(node)}/${verb}`, NodeView, { method: 'POST' });
+  }
+
   async models(): Promise<ModelInfo[]> {
     return (await this.#read('/api/v1/models', ModelList)).items;
   }

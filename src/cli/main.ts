@@ -11,9 +11,11 @@ import { Command, CommanderError, Option } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { TroupeError, toProblem } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
+import type { NodeView } from '../domain/node.ts';
 import type { ScenarioView } from '../domain/scenario.ts';
 import { clientConfig, type Flags, settings } from '../infra/config.ts';
 import { Client } from './client.ts';
+import { drain, whatIsLeft } from './drain.ts';
 import { type Cell, drawTree, json, plain, table } from './terminal.ts';
 
 export async function main(argv: readonly string[]): Promise<void> {
@@ -72,6 +74,7 @@ function program(end: (exitCode: number) => void): Command {
     .addOption(repeatable('--root <dir>', 'a folder to read files below, repeatable (the current folder and DATA)'))
     .option('--token <token>', 'wanted of every request; needed when --host is not loopback')
     .option('--relaxed-sync', 'faster writes that a power failure may lose')
+    .option('--replicas <n>', 'copies of everything stored, 1 to 5 (3 where NATS is a cluster, else 1)')
     .addHelpText(
       'after',
       examples(
@@ -127,10 +130,12 @@ function program(end: (exitCode: number) => void): Command {
       n.roles.join(','),
       `${n.running}/${n.slots}`,
       n.pid,
+      n.partitions.length,
+      n.draining ? 'draining' : 'up',
       n.version,
-      n.engine.decoder,
+      n.engine?.decoder ?? null,
     ]);
-    return [{ items }, table(['NODE', 'ROLES', 'RUNNERS', 'PID', 'VERSION', 'DECODER'], rows)];
+    return [{ items }, table(['NODE', 'ROLES', 'RUNNERS', 'PID', 'PARTITIONS', 'STATE', 'VERSION', 'DECODER'], rows)];
   });
   reading(troupe, 'models', 'list registered models', ['troupe models'], async client => {
     const items = await client.models();
@@ -155,6 +160,19 @@ function program(end: (exitCode: number) => void): Command {
     await client.delete(id);
     return `${id} deleted`;
   });
+
+  reaching(troupe.command('drain <node>'))
+    .description(
+      'move the runners and partitions of a node to others; it takes no more until it is undrained or restarted',
+    )
+    .option('--undo', 'let it take part again')
+    .option('--no-wait', 'return when it was told, not when it is empty')
+    .option('--json', 'print the node as JSON')
+    .addHelpText('after', examples('troupe drain n2', 'troupe drain n2 --undo'))
+    .action(async (node: string, options: { undo?: true; wait: boolean; json?: true }, command: Command) => {
+      const view = await drain(clientOf(command), node, { draining: options.undo !== true, wait: options.wait });
+      process.stdout.write(`${options.json === true ? json(view) : stateOfNode(view)}\n`);
+    });
 
   reaching(troupe.command('export <id>'))
     .description('write the results to stdout')
@@ -186,7 +204,7 @@ const DATA = 'folder of the store, the models, endpoint.json ($XDG_DATA_HOME/tro
 const ENVIRONMENT = `
 Every option is also TROUPE_<OPTION> (--relaxed-sync: TROUPE_RELAXED_SYNC) and a key of troupe.toml in the current
 folder. Order: option, environment, troupe.toml, default. Workers per runner and the times of supervision have no option:
-TROUPE_WORKERS, TROUPE_HEARTBEAT_MS, TROUPE_MISSES, TROUPE_STALL_MS, TROUPE_BACKOFF_FIRST_MS, TROUPE_BACKOFF_MOST_MS,
+TROUPE_WORKERS, TROUPE_HEARTBEAT_MS, TROUPE_LEASE_MS, TROUPE_MISSES, TROUPE_STALL_MS, TROUPE_BACKOFF_FIRST_MS, TROUPE_BACKOFF_MOST_MS,
 TROUPE_SHUTDOWN_MS, TROUPE_PLACEMENT_RETRY_MS.
 
 Exit codes: 0 done, 1 failed, 2 called wrongly, 130 interrupted.`;
@@ -248,6 +266,13 @@ function commanding(
 
 const stateOf = ({ id, state, outcome }: ScenarioView): string =>
   `${id} ${state}${state === 'inactive' && outcome !== null ? ` ${outcome}` : ''}`;
+
+function stateOfNode({ id, draining, running, partitions }: NodeView): string {
+  if (!draining) return `${id} takes part`;
+  return running === 0 && partitions.length === 0
+    ? `${id} is drained: it can be stopped`
+    : `${id} is draining: ${whatIsLeft(running, partitions.length)} left`;
+}
 
 const frames = ({ progress: { framesDone, framesTotal } }: ScenarioView): string =>
   framesTotal === null ? String(framesDone) : `${framesDone}/${framesTotal}`;

@@ -11,6 +11,7 @@ export const PROBLEMS = {
   not_found: 404,
   scenario_not_found: 404,
   run_not_found: 404,
+  node_not_found: 404,
   method_not_allowed: 405,
   not_acceptable: 406,
   scenario_exists: 409,

@@ -74,8 +74,8 @@ export const LIMITS = {
   dataLockMs: 2_000,
   /** A node answers within this whether it can read a source. */
   probeMs: 3_000,
-  /** Between renewals of a node's lease; five missed ones are its death. */
-  leaseRenewMs: 1_000,
+  /** A partition's host that hands over finishes what it has in hand within this. */
+  handOverMs: 2_000,
   /** From the start of a node to its serving. */
   readyMs: 30_000,
   /** Longest `?wait=` in seconds. */

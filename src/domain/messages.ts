@@ -2,9 +2,8 @@
 import Type, { type Static } from 'typebox';
 import { Engine } from './engine.ts';
 import { Id } from './ids.ts';
-import { fromJson } from './json.ts';
 import { ModelInfo } from './model.ts';
-import { problemsOf } from './parse.ts';
+import { parseJson } from './parse.ts';
 import { ScenarioSpec } from './scenario.ts';
 import { SourceIdentity, SourceInfo } from './source.ts';
 
@@ -107,6 +106,9 @@ export const StopRequest = Type.Object({
 });
 export type StopRequest = Static<typeof StopRequest>;
 
+/** What a node is told on its `drain` subject; answered with its view. */
+export const DrainRequest = Type.Object({ draining: Type.Boolean() });
+
 /** Exit codes of a runner's process; 1 is any failure. */
 export const RUNNER_EXIT = { inOrder: 0, failed: 1, fenced: 3 } as const;
 
@@ -120,11 +122,4 @@ export const RunnerBeat = Type.Object({
 export type RunnerBeat = Static<typeof RunnerBeat>;
 
 /** Anybody may publish on a heartbeat subject: null for what is no beat. */
-export function readRunnerBeat(bytes: Uint8Array): RunnerBeat | null {
-  try {
-    const beat = fromJson(bytes);
-    return problemsOf(RunnerBeat, beat).length === 0 ? (beat as RunnerBeat) : null;
-  } catch {
-    return null;
-  }
-}
+export const readRunnerBeat = (bytes: Uint8Array): RunnerBeat | null => parseJson(RunnerBeat, bytes);

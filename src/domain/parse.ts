@@ -8,6 +8,7 @@
 import type { Static, TSchema } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
 import { type ProblemDetail, TroupeError } from './errors.ts';
+import { fromJson } from './json.ts';
 
 /** What a schema checker says of one place. */
 interface SchemaError {
@@ -40,6 +41,16 @@ export function parse<T extends TSchema>(schema: T, value: unknown, what: string
   const errors = problemsOf(schema, value);
   if (errors.length > 0) throw invalidRequest(what, errors);
   return value as Static<T>;
+}
+
+/** JSON that anybody may have written: null for what is none, or is not of this shape. */
+export function parseJson<T extends TSchema>(schema: T, bytes: Uint8Array): Static<T> | null {
+  try {
+    const value = fromJson(bytes);
+    return problemsOf(schema, value).length === 0 ? (value as Static<T>) : null;
+  } catch {
+    return null;
+  }
 }
 
 export function invalidRequest(what: string, errors: readonly ProblemDetail[]): TroupeError {

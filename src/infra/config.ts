@@ -42,6 +42,8 @@ export const Options = Type.Partial(
     root: Type.Array(Text, { minItems: 1 }),
     token: Type.String({ pattern: '^[\\x21-\\x7e]+$' }),
     'relaxed-sync': Type.Boolean(),
+    replicas: Type.Integer({ minimum: 1, maximum: 5 }),
+    'lease-ms': Ms,
     'heartbeat-ms': Ms,
     misses: Type.Integer({ minimum: 2, maximum: 1000 }),
     'stall-ms': Ms,
@@ -144,6 +146,8 @@ export interface NodeConfig {
   readonly roots: readonly string[];
   readonly token: string | null;
   readonly relaxedSync: boolean;
+  /** Copies of every stream and bucket; null: 3 where NATS is a cluster, else 1. An existing one never gets fewer. */
+  readonly replicas: number | null;
   readonly liveness: Liveness;
   readonly programs: Programs;
 }
@@ -151,7 +155,9 @@ export interface NodeConfig {
 /** When something is given up for lost, and how fast it is replaced; all in ms. */
 export interface Liveness {
   readonly heartbeatMs: number;
-  /** Missed heartbeats that count as death. */
+  /** Between renewals of a node's lease. */
+  readonly leaseMs: number;
+  /** Missed heartbeats, or renewals, that count as death. */
   readonly misses: number;
   /** Beats without progress for this long count as death too. */
   readonly stallMs: number;
@@ -163,6 +169,7 @@ export interface Liveness {
 
 export const LIVENESS: Liveness = {
   heartbeatMs: 1_000,
+  leaseMs: 1_000,
   misses: 5,
   stallMs: 30_000,
   backoffFirstMs: 200,
@@ -241,8 +248,10 @@ export function nodeConfig(flags: Flags = {}, around: Surroundings = here()): No
     roots: roots ?? [around.cwd, data],
     token: given.token ?? null,
     relaxedSync: given['relaxed-sync'] ?? false,
+    replicas: given.replicas ?? null,
     liveness: {
       heartbeatMs: given['heartbeat-ms'] ?? LIVENESS.heartbeatMs,
+      leaseMs: given['lease-ms'] ?? LIVENESS.leaseMs,
       misses: given.misses ?? LIVENESS.misses,
       stallMs: given['stall-ms'] ?? LIVENESS.stallMs,
       backoffFirstMs: given['backoff-first-ms'] ?? LIVENESS.backoffFirstMs,

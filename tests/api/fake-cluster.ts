@@ -1,6 +1,6 @@
 /** A gateway and a cluster without machines: enough state to answer like the real ones, and a lever for each fault. */
 import type {
-  ClusterReader,
+  ClusterGateway,
   CommandAnswer,
   CommandOptions,
   RunView,
@@ -17,7 +17,7 @@ import { ENGINE } from '../projection/log-entries.ts';
 
 const AT = '2026-01-01T00:00:00.000Z';
 
-export class FakeCluster implements ScenarioGateway, ClusterReader {
+export class FakeCluster implements ScenarioGateway, ClusterGateway {
   readonly scenarios = new Map<string, ScenarioView>();
   readonly keys = new Map<string, { readonly id: string; readonly body: string }>();
   readonly commands: {
@@ -139,6 +139,7 @@ export class FakeCluster implements ScenarioGateway, ClusterReader {
         roles: ['api', 'orchestrator', 'runner'],
         slots: 2,
         running: 1,
+        draining: false,
         load: 0.5,
         roots: ['/videos'],
         engine: ENGINE,
@@ -149,6 +150,12 @@ export class FakeCluster implements ScenarioGateway, ClusterReader {
         startedAt: AT,
       },
     ];
+  }
+
+  async drain(node: string, draining: boolean): Promise<NodeView> {
+    const [known] = await this.nodes();
+    if (known?.id !== node) throw new TroupeError('node_not_found', `There is no live node '${node}'.`);
+    return { ...known, draining };
   }
 
   async models(): Promise<ModelInfo[]> {

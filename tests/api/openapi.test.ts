@@ -73,6 +73,8 @@ test('the document is OpenAPI 3.1 and lists exactly what is served', async () =>
       'GET /api/v1/tree',
       'GET /healthz',
       'GET /readyz',
+      'POST /api/v1/nodes/{node}/drain',
+      'POST /api/v1/nodes/{node}/undrain',
       'POST /api/v1/scenarios',
       'POST /api/v1/scenarios/{id}/start',
       'POST /api/v1/scenarios/{id}/stop',

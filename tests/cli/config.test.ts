@@ -55,6 +55,7 @@ test('F1: every option can be given by variable and by file', () => {
     root: [`a${path.delimiter}b`, '["a", "b"]'],
     token: ['t', '"t"'],
     'relaxed-sync': ['true', 'true'],
+    replicas: ['3', '3'],
     url: ['http://h', '"http://h"'],
     json: ['1', 'true'],
     id: ['i', '"i"'],
@@ -86,6 +87,7 @@ test('F1: the defaults are those of the contract', () => {
     roots: [cwd, '/x/troupe'],
     token: null,
     relaxedSync: false,
+    replicas: null,
     liveness: LIVENESS,
   });
   assert.ok(slots >= 1 && workers >= 1);

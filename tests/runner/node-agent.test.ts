@@ -50,7 +50,7 @@ async function start(slots = 4) {
   const clock = new VirtualClock();
   const server = new MemoryServer({ clock, partitions: LIMITS.partitions });
   const processes: Process[] = [];
-  const world = { refused: [] as string[], readable: true, source: SOURCE };
+  const world = { refused: [] as string[], readable: true, source: SOURCE, announced: 0 };
   const mailbox = server.mailbox();
   const runners = await Supervisor.start({
     id: 'runners',
@@ -88,6 +88,9 @@ async function start(slots = 4) {
         if (!world.readable) throw new TroupeError('source_unreadable', `${uri} is not there`);
         return uri;
       },
+      announce: () => {
+        world.announced += 1;
+      },
       report: (what, error) => {
         throw new Error(what, { cause: error });
       },
@@ -101,7 +104,6 @@ async function start(slots = 4) {
       probeMs: 3_000,
       shutdownMs: 5_000,
       runnerSettings: null,
-      view: () => ({ id: 'n1', roles: ['runner'], roots: [], pid: 1, partitions: [], version: '0', startedAt: '' }),
     },
   );
   const bus = server.bus();
@@ -258,7 +260,7 @@ test('A5: draining releases every runner, kills what does not go, reports `shutd
   const node = await start();
   await node.place(attempt(1));
   await node.place(attempt(1, { scenario: 'other' }));
-  const drained = node.agent.drain();
+  const drained = node.agent.end();
   assert.equal(
     node.processes.map(process => process.heard),
     [[{ kind: 'release' }], [{ kind: 'release' }]],
@@ -280,7 +282,7 @@ test('A5: draining ends although nobody takes the reports', async () => {
   await node.place(attempt(1));
   node.world.refused = ['exited'];
   let over = false;
-  const drained = node.agent.drain().then(() => {
+  const drained = node.agent.end().then(() => {
     over = true;
   });
   await node.clock.runUntil(() => over, 60_000);

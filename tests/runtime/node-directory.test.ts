@@ -16,6 +16,7 @@ const view = (id: string, running = 0, pid = 1): NodeView => ({
   slots: 4,
   running,
   load: running / 4,
+  draining: false,
   roots: [],
   engine: { decoder: 'd', onnxruntime: '1', provider: 'cpu', cpu: 'x64' },
   models: [],

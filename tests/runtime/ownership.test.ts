@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Membership } from '../../src/actors/ownership/membership.ts';
 import { Ownership } from '../../src/actors/ownership/ownership.ts';
 import type { StateStore } from '../../src/actors/ports/state-store.ts';
 import { WriteRetry, WriteUnknown } from '../../src/actors/ports/write-outcome.ts';
@@ -18,11 +19,15 @@ const test = suite('Ownership');
 const PARTITIONS = 16;
 const RENEW_MS = 1_000;
 const DEAD_MS = 5_000;
+const RELEASE_MS = 2_000;
 
 interface Node {
   /** Claims hosted now, by partition. */
   readonly hosted: Map<number, PartitionClaim>;
+  readonly membership: Membership;
   readonly ownership: Ownership;
+  /** Partitions it gave up in good order, with when. */
+  readonly released: { readonly partition: number; readonly atMs: number }[];
   /** How it ended; undefined while it runs. */
   readonly end: { error?: string; done: boolean };
   /** As kill -9: nothing of it goes on. */
@@ -36,8 +41,10 @@ class Cluster {
   writes = 0;
   #seeds = 0;
 
-  async start(node: string, leases: StateStore = this.leases): Promise<Node> {
+  /** @param data the DATA folder it runs over */
+  async start(node: string, leases: StateStore = this.leases, data = node): Promise<Node> {
     const hosted = new Map<number, PartitionClaim>();
+    const released: Node['released'] = [];
     const counted = {
       ...leases,
       put: (...of: Parameters<StateStore['put']>) => {
@@ -45,23 +52,37 @@ class Cluster {
         return leases.put(...of);
       },
     };
+    const process = new SeededRandom(++this.#seeds).token(12);
+    const members = { node, partitions: PARTITIONS, renewMs: RENEW_MS, deadMs: DEAD_MS };
+    const lease = { process, data };
+    const membership = new Membership({ clock: this.clock, leases: counted }, { ...members, lease }, true);
     const ports = {
       clock: this.clock,
-      random: new SeededRandom(++this.#seeds),
       leases: counted,
+      membership,
       hosted: () => new Set(hosted.keys()),
       host: async (claims: readonly PartitionClaim[]) => {
         for (const claim of claims) {
           hosted.set(claim.partition, claim);
-          claim.lost.addEventListener('abort', () => hosted.delete(claim.partition));
+          claim.lost.addEventListener('abort', () => {
+            if (hosted.get(claim.partition) === claim) hosted.delete(claim.partition);
+          });
         }
       },
+      unhost: async (partition: number) => {
+        if (hosted.delete(partition)) released.push({ partition, atMs: this.clock.monotonic() });
+      },
     };
-    const ownership = new Ownership(ports, { node, partitions: PARTITIONS, renewMs: RENEW_MS, deadMs: DEAD_MS });
+    const ownership = new Ownership(ports, { ...members, process, stableMs: DEAD_MS, releaseMs: RELEASE_MS });
     const stop = new AbortController();
     const end: Node['end'] = { done: false };
-    const run = ownership
-      .run(stop.signal)
+    const run = membership
+      .join(stop.signal)
+      .then(async () => {
+        const loops = [membership.run(stop.signal), ownership.run(stop.signal)];
+        await Promise.race(loops).finally(() => stop.abort());
+        await Promise.allSettled(loops);
+      })
       .catch((error: Error) => {
         end.error = error.message;
       })
@@ -73,7 +94,7 @@ class Cluster {
       stop.abort();
       await run;
     };
-    return { hosted, ownership, end, kill };
+    return { hosted, membership, ownership, released, end, kill };
   }
 }
 
@@ -81,29 +102,149 @@ const all = Array.from({ length: PARTITIONS }, (_, i) => i);
 const owned = (...nodes: readonly Node[]): number[] =>
   nodes.flatMap(node => [...node.hosted.keys()]).sort((a, b) => a - b);
 
+/** What the second has the first has released to it. */
+function assertNotRobbed(first: Node, second: Node): void {
+  const released = new Set(first.released.map(({ partition }) => partition));
+  assert.equal(
+    [...released].sort((a, b) => a - b),
+    owned(second),
+  );
+  assert.equal(owned(first, second), all);
+}
+
 test('W3: a first node claims every partition at once', async () => {
-  const { hosted, ownership } = await new Cluster().start('n1');
+  const { hosted, membership } = await new Cluster().start('n1');
   assert.equal([...hosted.keys()], all);
-  assert.equal(ownership.unowned(), []);
+  assert.equal(membership.unowned(), []);
 });
 
 test('W1: the idle cluster writes one key per node and interval', async () => {
   const cluster = new Cluster();
-  await cluster.start('n1');
-  await cluster.start('n2');
+  const nodes = [await cluster.start('n1'), await cluster.start('n2')];
+  await cluster.clock.advance(60_000); // shared out
+  assert.equal(owned(...nodes), all);
   const before = cluster.writes;
   await cluster.clock.advance(10 * RENEW_MS);
   assert.is(cluster.writes - before, 20);
 });
 
-test('W3: a live owner is never robbed, however many nodes come', async () => {
+test('W3: a live owner is never robbed, however many nodes come: what others get it has released', async () => {
   const cluster = new Cluster();
   const first = await cluster.start('n1');
   const claims = [...first.hosted.values()];
   const others = [await cluster.start('n2'), await cluster.start('n3')];
   await cluster.clock.advance(60_000);
-  assert.equal([...first.hosted.values()], claims);
-  assert.equal(owned(...others), []);
+  const kept = [...first.hosted.keys()];
+  assert.equal(
+    first.released.map(({ partition }) => partition).sort((a, b) => a - b),
+    owned(...others),
+  );
+  assert.equal(
+    [...first.hosted.values()],
+    claims.filter(claim => kept.includes(claim.partition)),
+    'under the same epochs',
+  );
+});
+
+test('W8: nodes that come get what rendezvous hashing gives them, one partition at a time, when all has been quiet', async () => {
+  const cluster = new Cluster();
+  const first = await cluster.start('n1');
+  await cluster.clock.advance(20_000);
+  const cameMs = cluster.clock.monotonic();
+  const nodes = [first, await cluster.start('n2'), await cluster.start('n3')];
+  for (let now = 0; now < 60_000; now += 50) {
+    await cluster.clock.advance(50);
+    const missing = PARTITIONS - owned(...nodes).length;
+    assert.is(missing, 0, `at ${now} ms ${missing} partitions have no owner`);
+  }
+  for (const [i, node] of nodes.entries())
+    assert.equal(
+      owned(node),
+      all.filter(partition => rendezvous(['n1', 'n2', 'n3'], partition) === `n${i + 1}`),
+    );
+  const moves = first.released.map(({ atMs }) => atMs);
+  assert.ok((moves[0] ?? 0) - cameMs >= DEAD_MS, 'not before the members were the same for a while');
+  for (const [i, atMs] of moves.entries()) if (i > 0) assert.ok(atMs - (moves[i - 1] ?? 0) >= RELEASE_MS);
+  const before = cluster.writes;
+  await cluster.clock.advance(20_000);
+  assert.is(cluster.writes - before, 60, 'then only leases are written');
+});
+
+test('W8: members that come and go let nothing move', async () => {
+  const cluster = new Cluster();
+  const first = await cluster.start('n1');
+  for (let i = 0; i < 10; i++) {
+    const other = await cluster.start('n2');
+    await cluster.clock.advance(3_000);
+    await other.membership.leave();
+    await other.kill();
+    await cluster.clock.advance(1_000);
+  }
+  assert.equal([first.released, owned(first)], [[], all]);
+});
+
+test('W8, W9: a node that is not to own partitions hands all over at once, and gets none until it is to again', async () => {
+  const cluster = new Cluster();
+  const first = await cluster.start('n1');
+  const others = [await cluster.start('n2'), await cluster.start('n3')];
+  await cluster.clock.advance(1_000);
+  await first.membership.setOwner(false);
+  await Promise.all([first.ownership.empty(), cluster.clock.advance(100)]);
+  await cluster.clock.advance(100);
+  assert.equal([owned(first), owned(...others)], [[], all]);
+  for (const [i, node] of others.entries())
+    for (const partition of owned(node)) assert.is(rendezvous(['n2', 'n3'], partition), `n${i + 2}`);
+  await cluster.clock.advance(30_000);
+  assert.equal([owned(first), owned(...others)], [[], all]);
+  await first.membership.setOwner(true);
+  await cluster.clock.advance(60_000);
+  assert.equal(
+    owned(first),
+    all.filter(partition => rendezvous(['n1', 'n2', 'n3'], partition) === 'n1'),
+  );
+  assert.equal(owned(first, ...others), all);
+});
+
+test('W8: the only node gives its partitions up too, and takes them again', async () => {
+  const cluster = new Cluster();
+  const node = await cluster.start('n1');
+  await node.membership.setOwner(false);
+  await node.ownership.empty();
+  await cluster.clock.advance(20_000);
+  assert.equal([owned(node), node.membership.unowned()], [[], all]);
+  await node.membership.setOwner(true);
+  await cluster.clock.advance(100);
+  assert.equal(owned(node), all);
+});
+
+test('W9: a release that is not acknowledged is tried again, and never leaves a partition without an owner for long', async () => {
+  const cluster = new Cluster();
+  let lost = 20;
+  const link = faultyStore(cluster.leases, (operation, key) => {
+    if (operation !== 'put' || !key.startsWith('partition.') || cluster.clock.monotonic() < 1_000 || lost-- <= 0)
+      return undefined;
+    const trouble = () => {
+      throw new WriteUnknown('timed out');
+    };
+    return lost % 2 === 0 ? { after: trouble } : trouble();
+  });
+  const first = await cluster.start('n1', link);
+  const other = await cluster.start('n2');
+  await cluster.clock.advance(2_000);
+  await first.membership.setOwner(false);
+  await Promise.all([first.ownership.empty(), cluster.clock.advance(40_000)]);
+  assert.equal([first.end.error, owned(first), owned(other)], [undefined, [], all]);
+});
+
+test('W2: a node that leaves is not waited for', async () => {
+  const cluster = new Cluster();
+  const first = await cluster.start('n1');
+  const second = await cluster.start('n2');
+  await cluster.clock.advance(1_000);
+  await first.kill();
+  await first.membership.leave();
+  await cluster.clock.advance(10);
+  assert.equal([owned(second), second.membership.unowned()], [all, []]);
 });
 
 test('W2, W4: a dead node’s partitions go to the live ones, after `deadMs`, as rendezvous says; epochs increase', async () => {
@@ -139,12 +280,32 @@ test('W2: the same node’s next process takes its own back at once, under highe
   for (const [i, claim] of [...again.hosted.values()].entries()) assert.ok(claim.epoch > (epochs[i] ?? 0));
 });
 
-test('W2: of two processes of one node the older one ends, and says what to do', async () => {
+test('W7: a name in use over another DATA folder is refused, and says what to do; its holder is not disturbed', async () => {
+  const cluster = new Cluster();
+  const first = await cluster.start('n1');
+  const second = await cluster.start('n1', cluster.leases, 'other');
+  await cluster.clock.advance(3 * RENEW_MS);
+  assert.match(second.end.error ?? '', /runs elsewhere too: give this one another name with --node/);
+  assert.equal([owned(first), first.end.done, owned(second)], [all, false, []]);
+});
+
+test('W7: a name whose lease is dead is free, also over another DATA folder', async () => {
+  const cluster = new Cluster();
+  const first = await cluster.start('n1');
+  await first.kill();
+  const second = await cluster.start('n1', cluster.leases, 'other');
+  await cluster.clock.advance(DEAD_MS - RENEW_MS);
+  assert.equal(owned(second), []);
+  await cluster.clock.advance(2 * RENEW_MS);
+  assert.equal([owned(second), second.end.done], [all, false]);
+});
+
+test('W7: of two processes over one DATA folder the older one ends, and says what to do', async () => {
   const cluster = new Cluster();
   const first = await cluster.start('n1');
   const second = await cluster.start('n1');
   await cluster.clock.advance(2 * RENEW_MS);
-  assert.match(first.end.error ?? '', /runs elsewhere too: give this one another --node/);
+  assert.match(first.end.error ?? '', /runs elsewhere too: give this one another name with --node/);
   assert.equal(owned(first), []);
   await cluster.clock.advance(2 * RENEW_MS);
   assert.equal([owned(second), second.end.done], [all, false]);
@@ -169,7 +330,7 @@ test('W5: a node that does not know every lease yet claims nothing', async () =>
   await cluster.clock.advance(3 * RENEW_MS);
   gate.resolve();
   await cluster.clock.advance(10 * RENEW_MS);
-  assert.equal([owned(first), owned(second)], [all, []]);
+  assertNotRobbed(first, second);
 });
 
 test('W5: a node that was cut off judges nobody until it has listened for `deadMs` again', async () => {
@@ -196,7 +357,7 @@ test('W5: a node that was cut off judges nobody until it has listened for `deadM
   await cluster.clock.advance(RENEW_MS); // its own writes are through before the watch is
   for (const release of held) release();
   await cluster.clock.advance(30_000);
-  assert.equal([owned(first), owned(second)], [all, []]);
+  assertNotRobbed(first, second);
 });
 
 for (const error of [
@@ -216,7 +377,7 @@ for (const error of [
     await cluster.clock.advance(60_000);
     up = true;
     await cluster.clock.advance(2 * RENEW_MS);
-    assert.equal([node.end.done, owned(node), node.ownership.unowned()], [false, all, []]);
+    assert.equal([node.end.done, owned(node), node.membership.unowned()], [false, all, []]);
   });
 
 test('W1: a renewal that landed without an answer is gone on from', async () => {
@@ -238,16 +399,15 @@ test('W1: a renewal that landed without an answer is gone on from', async () => 
 test('W6: the host of a claim is told when another has claimed the partition', async () => {
   const cluster = new Cluster();
   const first = await cluster.start('n1');
+  const before = first.hosted.get(3);
   const entry = await cluster.leases.get('partition.3');
   await cluster.leases.put('partition.3', Buffer.from('{"node":"n2","process":"p"}'), entry?.revision ?? 0);
   await cluster.clock.settle();
-  assert.equal(
-    owned(first),
-    all.filter(partition => partition !== 3),
-  );
-  // Nobody by that name is alive: it is free again.
+  assert.is(before?.lost.aborted, true);
+  // Nobody by that name is alive: it is free again, under a higher epoch.
   await cluster.clock.advance(RENEW_MS);
   assert.equal(owned(first), all);
+  assert.ok((first.hosted.get(3)?.epoch ?? 0) > (before?.epoch ?? 0));
 });
 
 test('W6: when ownership ends so do its claims, and nothing of it goes on', async () => {

@@ -157,6 +157,7 @@ const node = (id: string, load = 0, roles: NodeView['roles'] = ['runner']): Node
   slots: 4,
   running: load * 4,
   load,
+  draining: false,
   roots: [],
   engine: ENGINE,
   models: [],
@@ -204,7 +205,11 @@ function asking(script: Record<string, readonly ('accept' | 'refuse' | 'silent' 
         bus.publish(reply, Buffer.from(JSON.stringify(answer)));
     });
   }
-  const directory = { alive: () => [...alive].map(id => node(id)), onCapacity: () => ({ close: () => {} }) };
+  const directory = {
+    alive: () => [...alive].map(id => node(id)),
+    isGone: (id: string) => !alive.has(id),
+    onCapacity: () => ({ close: () => {} }),
+  };
   const stop = new AbortController();
   const execute = placeRunner({ bus, clock, directory, answerMs: 5_000 });
   const errand = { key: 'place', kind: 'place-runner', body: { assignment: assignment(1), round: 3 } };

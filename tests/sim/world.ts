@@ -5,8 +5,10 @@
 
 import { HeartbeatDirectory } from '../../src/actors/directory/node-directory.ts';
 import { NodeAgent } from '../../src/actors/node/node-agent.ts';
+import { Presence } from '../../src/actors/node/presence.ts';
 import { orchestrator } from '../../src/actors/orchestrator/orchestrator.ts';
 import { placeRunner } from '../../src/actors/orchestrator/place-runner.ts';
+import { Membership } from '../../src/actors/ownership/membership.ts';
 import { Ownership } from '../../src/actors/ownership/ownership.ts';
 import type { Decoder } from '../../src/actors/ports/decoder.ts';
 import type { InferenceFactory } from '../../src/actors/ports/inference.ts';
@@ -14,7 +16,7 @@ import type { ProcessExit, ProcessHandle } from '../../src/actors/ports/process-
 import type { StateEntry } from '../../src/actors/ports/state-store.ts';
 import { Runner, type RunnerJob } from '../../src/actors/runner/runner.ts';
 import type { Behaviour } from '../../src/actors/runtime/behaviour.ts';
-import { hostPartition, type PartitionClaim } from '../../src/actors/runtime/partition.ts';
+import { type HostedPartition, hostPartition, type PartitionClaim } from '../../src/actors/runtime/partition.ts';
 import { addressOf } from '../../src/actors/runtime/partition-host.ts';
 import { decodeRecord } from '../../src/actors/runtime/record-codec.ts';
 import { Supervisor } from '../../src/actors/runtime/supervisor.ts';
@@ -88,7 +90,7 @@ export class World {
     const [bus, mailbox, log, journal] = [process.bus(), process.mailbox(), process.log(), process.journal()];
     const store = process.store(BUCKETS.state);
     const directory = new HeartbeatDirectory({ clock, bus }, 5_000);
-    const hosted = new Map<number, unknown>();
+    const hosted = new Map<number, HostedPartition>();
     const report = (self: unknown, what: string, error: unknown): void => {
       this.defects.push(
         `${name} ${JSON.stringify(self)} ${what}: ${error instanceof Error ? error.stack : String(error)}`,
@@ -130,14 +132,23 @@ export class World {
         void partition.handle.exited.then(() => hosted.delete(claim.partition));
       }
     };
+    const unhost = async (partition: number): Promise<void> => hosted.get(partition)?.host.handOver(2_000);
+    const leases = process.store(BUCKETS.lease);
+    const lease = { process: this.random.token(12), data: name };
+    const members = { node: name, partitions: PARTITIONS, renewMs: 1_000, deadMs: 5_000 };
+    const membership = new Membership({ clock, leases }, { ...members, lease }, true);
     const ownership = new Ownership(
-      { clock, random: this.random, leases: process.store(BUCKETS.lease), hosted: () => new Set(hosted.keys()), host },
-      { node: name, partitions: PARTITIONS, renewMs: 1_000, deadMs: 5_000 },
+      { clock, leases, membership, hosted: () => new Set(hosted.keys()), host, unhost },
+      { ...members, process: lease.process, stableMs: 5_000, releaseMs: 2_000 },
     );
-    const claim = (): void => {
-      ownership.run(new AbortController().signal).catch(() => clock.timer(1_000, claim));
+    const { signal } = new AbortController();
+    const run = (work: () => Promise<void>): void => {
+      work().catch(() => clock.timer(1_000, () => run(work)));
     };
-    claim();
+    void membership.join(signal).then(() => {
+      run(() => membership.run(signal));
+      run(() => ownership.run(signal));
+    });
     return process;
   }
 
@@ -155,6 +166,7 @@ export class World {
       event: () => {},
     });
     const model = { info: MODEL, file: 'scripted' };
+    let presence: Presence | null = null;
     entry.agent = new NodeAgent(
       {
         bus: process.bus(),
@@ -167,6 +179,7 @@ export class World {
         decoder: this.#decoder(process),
         runners,
         resolveSource: async uri => uri,
+        announce: () => presence?.announce(),
         report: (what, error) => this.defects.push(`node ${id} ${what}: ${String(error)}`),
       },
       {
@@ -178,17 +191,19 @@ export class World {
         probeMs: 3_000,
         shutdownMs: 5_000,
         runnerSettings: null,
-        view: () => ({
-          id,
-          roles: ['runner'],
-          roots: [],
-          pid: this.nodes.length,
-          partitions: [],
-          version: 'sim',
-          startedAt: new Date(this.clock.now()).toISOString(),
-        }),
       },
     );
+    const { agent } = entry;
+    presence = new Presence({ bus: process.bus(), clock }, 1_000, () => ({
+      id,
+      roles: ['runner'],
+      roots: [],
+      pid: this.nodes.length,
+      partitions: [],
+      version: 'sim',
+      startedAt: new Date(this.clock.now()).toISOString(),
+      ...agent.view(),
+    }));
   }
 
   /** A node dies with its runners. @returns false when it was not there */

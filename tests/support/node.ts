@@ -51,6 +51,7 @@ export async function startTestNode(overrides: Partial<NodeConfig> = {}): Promis
       roots: [root, path.join(root, '..', 'shared'), tmpdir()],
       token: null,
       relaxedSync: false,
+      replicas: null,
       liveness: LIVENESS,
       programs: programs(),
       ...overrides,

@@ -2,11 +2,11 @@
  * The live nodes by their heartbeats.
  *
  * N1 A node is gone after `silenceMs` without a beat, of this process' own monotonic time.
- * N2 A listener that was cut off, or itself late, keeps what it knew until it has listened again for that long.
+ * N2 A listener that was cut off, or itself late, keeps what it knew until it has listened again for that long. Nor does it
+ *    call a node gone, which it has not heard of, before it has listened for that long.
  */
-import { fromJson } from '../../domain/json.ts';
 import { NodeView } from '../../domain/node.ts';
-import { problemsOf } from '../../domain/parse.ts';
+import { parseJson } from '../../domain/parse.ts';
 import { SUBJECTS } from '../../domain/subjects.ts';
 import type { Bus, Subscription } from '../ports/bus.ts';
 import type { Clock, Timer } from '../ports/clock.ts';
@@ -39,6 +39,12 @@ export class HeartbeatDirectory implements NodeDirectory {
     return [...this.#seen.values()].map(({ view }) => view);
   }
 
+  isGone(node: string): boolean {
+    this.#look();
+    const heardAll = this.#clock.monotonic() - this.#listeningSince >= this.#silenceMs;
+    return heardAll && !this.#seen.has(node); // N2
+  }
+
   onCapacity(changed: () => void): Subscription {
     this.#listeners.add(changed);
     return { close: () => this.#listeners.delete(changed) };
@@ -66,22 +72,12 @@ export class HeartbeatDirectory implements NodeDirectory {
   }
 
   #hear(bytes: Uint8Array): void {
-    const view = readView(bytes);
-    if (view === null) return;
+    const view = parseJson(NodeView, bytes);
+    if (view === null) return; // anybody may publish on a heartbeat subject
     const before = this.#seen.get(view.id)?.view;
     this.#seen.set(view.id, { view, at: this.#clock.monotonic() });
-    const room = (node: NodeView): number => node.slots - node.running;
+    const room = (node: NodeView): number => (node.draining ? 0 : node.slots - node.running);
     if (before === undefined || before.pid !== view.pid || room(view) > room(before))
       for (const tell of this.#listeners) tell();
-  }
-}
-
-/** Anybody may publish on a heartbeat subject: what is no node's view is ignored. */
-function readView(bytes: Uint8Array): NodeView | null {
-  try {
-    const view: unknown = fromJson(bytes);
-    return problemsOf(NodeView, view).length === 0 ? (view as NodeView) : null;
-  } catch {
-    return null;
   }
 }

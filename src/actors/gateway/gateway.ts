@@ -10,7 +10,8 @@ import { fromProblem, PERMANENT_CODES, type Problem, TroupeError } from '../../d
 import { fromJson, toJson } from '../../domain/json.ts';
 import { readRunnerBeat } from '../../domain/messages.ts';
 import type { ModelInfo } from '../../domain/model.ts';
-import type { NodeView } from '../../domain/node.ts';
+import { NodeView } from '../../domain/node.ts';
+import { parse } from '../../domain/parse.ts';
 import { countSelected } from '../../domain/sampling.ts';
 import type { Progress, ScenarioSpec, ScenarioState, ScenarioView } from '../../domain/scenario.ts';
 import { attemptKey, isComplete, lastSeqOf, type ScenarioDoc, scenarioView } from '../../domain/scenario-doc.ts';
@@ -19,7 +20,7 @@ import type { TreeNode } from '../../domain/tree.ts';
 import { type Bus, NoResponder, type Subscription } from '../ports/bus.ts';
 import type { Clock, Random } from '../ports/clock.ts';
 import type {
-  ClusterReader,
+  ClusterGateway,
   CommandAnswer,
   CommandOptions,
   RunView,
@@ -54,6 +55,7 @@ export interface GatewayPorts {
 const ANSWER_MS = 5_000;
 const PROBE_MS = 4_000;
 const TREE_MS = 1_000;
+const CONTROL_MS = 5_000;
 const SETTLE_MS = 1_000;
 
 interface Answer {
@@ -63,7 +65,7 @@ interface Answer {
   readonly problem?: Problem;
 }
 
-export class Gateway implements ScenarioGateway, ClusterReader {
+export class Gateway implements ScenarioGateway, ClusterGateway {
   readonly #ports: GatewayPorts;
   readonly #process: string;
   readonly #waiting = new Map<string, (answer: Answer) => void>();
@@ -194,6 +196,23 @@ export class Gateway implements ScenarioGateway, ClusterReader {
 
   async nodes(): Promise<readonly NodeView[]> {
     return this.#ports.directory.alive();
+  }
+
+  async drain(node: string, draining: boolean): Promise<NodeView> {
+    const { bus, directory } = this.#ports;
+    try {
+      const answer = await bus.request(SUBJECTS.control(node, 'drain'), toJson({ draining }), CONTROL_MS);
+      return parse(NodeView, fromJson(answer.body), `The answer of node ${node}`);
+    } catch (error) {
+      if (error instanceof NoResponder && !directory.alive().some(other => other.id === node)) {
+        throw new TroupeError(
+          'node_not_found',
+          `There is no live node '${node}'. GET /api/v1/nodes lists those there are.`,
+        );
+      }
+      if (error instanceof TroupeError) throw error;
+      throw unavailable(`node '${node}' does not answer`);
+    }
   }
 
   async models(): Promise<readonly ModelInfo[]> {

@@ -5,8 +5,8 @@
  * A2 What a node refuses it refuses with a reason: full, source not reachable here, engine differs, model unknown.
  * A3 An exit is reported through the mailbox until it is stored there: its supervisor learns of it, whoever that is then.
  * A4 A runner is a temporary child: this node never restarts it, its scenario supervisor decides.
- * A5 Draining leaves the logs open and reports `shutdown`: the attempts go on elsewhere, or here at the next start. It ends
- *    within twice `shutdownMs`, whatever does not answer.
+ * A5 Draining ends every runner at the edge of a frame's batch, leaves the logs open and reports `shutdown`: the attempts go
+ *    on elsewhere, or here later. A node that ends drains for good, within twice `shutdownMs`, whatever does not answer.
  * A6 A runner that has yet to start up is vouched for: on a crowded machine a process may take longer to begin than a
  *    silence may last. Its death is seen here, and without progress of its own it counts as stalled in the end.
  */
@@ -55,6 +55,8 @@ export interface NodePorts {
   readonly runners: Supervisor;
   /** Resolves a source's path below this node's roots. @throws TroupeError */
   resolveSource(uri: string): Promise<string>;
+  /** Something changed that a placement may wait for. */
+  announce(): void;
   report(what: string, error: unknown): void;
 }
 
@@ -68,8 +70,6 @@ export interface NodeSettings {
   readonly probeMs: number;
   /** How long a draining runner may take before it is killed. */
   readonly shutdownMs: number;
-  /** The rest of what its heartbeat says of it. */
-  readonly view: () => Omit<NodeView, 'slots' | 'running' | 'load' | 'engine' | 'models'>;
   /** What a runner process needs beside its job: connection, decoder, sandbox. Handed over, not interpreted. */
   readonly runnerSettings: unknown;
 }
@@ -123,10 +123,20 @@ export class NodeAgent {
     this.#beat();
   }
 
-  /** A5: every runner leaves its log open; every exit is reported. */
-  async drain(): Promise<void> {
-    this.#draining = true;
+  /** A5: from now on nothing is taken and what runs is released; or the contrary. */
+  setDraining(draining: boolean): void {
+    this.#draining = draining;
+    if (draining) this.#releaseAll();
+    this.#ports.announce();
+  }
+
+  #releaseAll(): void {
     for (const { process } of this.#running()) process?.send({ kind: 'release' });
+  }
+
+  /** A5: for good. Every exit is reported. */
+  async end(): Promise<void> {
+    this.setDraining(true);
     const grace = this.#ports.clock.timer(this.#settings.shutdownMs, () => {
       for (const { process } of this.#running()) process?.kill('SIGKILL');
     });
@@ -136,15 +146,16 @@ export class NodeAgent {
     const patience = this.#ports.clock.timer(this.#settings.shutdownMs, () => this.#stop.abort(new Error('too late')));
     await Promise.all(this.#reports);
     patience.cancel();
-    this.#stop.abort(new Error('node drained'));
+    this.#stop.abort(new Error('node ended'));
     for (const subscription of this.#subscriptions) subscription.close();
   }
 
-  view(): NodeView {
+  /** What its node's heartbeat says of it. */
+  view(): Pick<NodeView, 'slots' | 'running' | 'load' | 'draining' | 'engine' | 'models'> {
     const running = this.#running().length;
-    const { slots, engine, view } = this.#settings;
+    const { slots, engine } = this.#settings;
     const models = this.#ports.models.list().map(model => model.info.name);
-    return { ...view(), slots, running, load: slots === 0 ? 1 : running / slots, engine, models };
+    return { slots, running, load: slots === 0 ? 1 : running / slots, draining: this.#draining, engine, models };
   }
 
   /** What running this would need: found, readable, and fitting together. @throws TroupeError why this node cannot run it */
@@ -281,7 +292,7 @@ export class NodeAgent {
     await this.#tell(ref, 'exited', { ...ref, ...(outcome ?? died) });
     const taken = this.#taken.get(attemptKey(ref));
     if (taken !== undefined) taken.reported = true;
-    this.#announce(); // a placement may wait for this slot
+    this.#ports.announce(); // a placement may wait for this slot
   }
 
   /** Until it is stored; a scenario whose mailbox is full is told when it has room. */
@@ -353,16 +364,11 @@ export class NodeAgent {
 
   #beat(): void {
     if (this.#stop.signal.aborted) return;
-    this.#announce();
+    if (this.#draining) this.#releaseAll(); // one that was just starting did not hear it
     for (const { assignment, process, beats } of this.#running()) {
       if (process !== null && !beats) this.#vouch(assignment);
     }
     this.#ports.clock.timer(this.#settings.heartbeatMs, () => this.#beat());
-  }
-
-  #announce(): void {
-    const { id } = this.#settings;
-    this.#ports.bus.publish(SUBJECTS.heartbeat(id, 'node', id), toJson(this.view()));
   }
 
   /** A6 */

@@ -1,51 +1,46 @@
 /**
- * Which partitions this node owns: leases say who is alive, claims say who owns what, and neither says whether a write
- * counts — compare-and-set does.
+ * Which partitions this node owns. Who is alive is Membership's; whether a write counts is compare-and-set's.
  *
- * W1 One key per node, renewed once per interval: the idle cluster's only write.
- * W2 A lease is dead when its revision has not moved for `deadMs` on this observer's own monotonic clock. A new process of
- *    the same node replaces its predecessor at once: it holds the lock of the node's DATA.
- * W3 A claim's revision is its epoch. A partition is taken only from nobody, from a dead owner, or from oneself.
- * W4 Of the live nodes, the one that rendezvous hashing names claims.
- * W5 A node that does not know every lease yet, or could not renew its own for a while (cut off, paused), has no right to
- *    judge: it waits, and gives everybody's lease its full time again.
- * W6 Who hosts a claim is told when another has claimed the partition, or when nobody watches the claims any more.
+ * W3 A claim's revision is its epoch. A partition is taken only from nobody, from a dead owner, or from oneself: this process,
+ *    or another of this name that claimed before this process last renewed its lease, and so is an earlier one.
+ * W4 Of the live nodes that are to own partitions, the one that rendezvous hashing names claims.
+ * W6 Who hosts a claim is told when another has claimed the partition, or when ownership ends here.
+ * W8 What rendezvous hashing gives to another is released to it: when the members have been the same for `stableMs`, at most
+ *    one partition every `releaseMs`. A node that is not to own partitions (draining) releases all, one after the other, at once.
+ * W9 A partition is released in good order: its host finishes what it has in hand, and only then the claim is given up. The
+ *    next owner, told by the watch, goes on within a few writes' time.
  */
-
-import Type, { type Static } from 'typebox';
-import { fromJson, toJson } from '../../domain/json.ts';
-import { problemsOf } from '../../domain/parse.ts';
+import { toJson } from '../../domain/json.ts';
 import { rendezvous } from '../../domain/rendezvous.ts';
-import type { Clock, Random } from '../ports/clock.ts';
-import type { StateEntry, StateStore } from '../ports/state-store.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { StateStore } from '../ports/state-store.ts';
 import { isPassing, WriteConflict } from '../ports/write-outcome.ts';
 import type { PartitionClaim } from '../runtime/partition-host.ts';
-
-const Owner = Type.Object({ node: Type.String(), process: Type.String() });
-type Owner = Static<typeof Owner>;
+import { type Claim, type Membership, RELEASED, type Seen } from './membership.ts';
 
 export interface OwnershipSettings {
   readonly node: string;
+  /** Random per process: the one of its lease. */
+  readonly process: string;
   readonly partitions: number;
   readonly renewMs: number;
-  readonly deadMs: number;
+  /** How long the members must have been the same before a partition moves to another live node. */
+  readonly stableMs: number;
+  /** Least time between two such moves. */
+  readonly releaseMs: number;
 }
 
 export interface OwnershipPorts {
   readonly clock: Clock;
-  readonly random: Random;
   /** The lease bucket. */
   readonly leases: StateStore;
+  readonly membership: Membership;
   /** Partitions that are hosted here now. */
   hosted(): ReadonlySet<number>;
   /** Hosts newly claimed partitions. */
   host(claims: readonly PartitionClaim[]): Promise<void>;
-}
-
-interface Seen {
-  readonly owner: Owner;
-  readonly revision: number;
-  movedAt: number;
+  /** W9: ends the host of one partition in good order. */
+  unhost(partition: number): Promise<void>;
 }
 
 /** A claim of this process, as long as it stands. */
@@ -57,166 +52,139 @@ interface Held {
 export class Ownership {
   readonly #ports: OwnershipPorts;
   readonly #settings: OwnershipSettings;
-  readonly #me: Owner;
-  /** Leases by node, claims by partition, as the bucket's watch tells. */
-  readonly #leases = new Map<string, Seen>();
-  readonly #claims = new Map<number, Seen>();
+  readonly #me: Claim;
   readonly #held = new Map<number, Held>();
-  /** W5: resolved when the watch has brought everything that was stored, or has ended. */
-  readonly #current = Promise.withResolvers<void>();
-  #lease = 0;
-  #renewedAt: number | null = null;
+  #releasedAt: number;
+  #wake: () => void = () => {};
+  #drained: PromiseWithResolvers<void> | null = null;
 
   constructor(ports: OwnershipPorts, settings: OwnershipSettings) {
     this.#ports = ports;
     this.#settings = settings;
-    this.#me = { node: settings.node, process: ports.random.token(12) };
+    this.#me = { node: settings.node, process: settings.process };
+    this.#releasedAt = ports.clock.monotonic();
   }
 
-  /** Once. Resolves when the signal aborts. @throws when another process took over this node's lease */
+  /** Once. Resolves when the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const over = new AbortController();
-    const either = AbortSignal.any([signal, over.signal]);
-    const loops = [this.#watch(either), this.#keep(either)];
+    const { clock, membership } = this.#ports;
+    let changes = 1;
+    const listening = membership.onChange(() => {
+      changes += 1;
+      this.#lookForLosses();
+      this.#wake();
+    });
+    const stop = (): void => this.#wake();
+    signal.addEventListener('abort', stop);
     try {
-      await Promise.race(loops);
+      while (!signal.aborted) {
+        if (changes === 0)
+          await new Promise<void>(resolve => {
+            const timer = clock.timer(this.#settings.renewMs, resolve);
+            this.#wake = () => {
+              timer.cancel();
+              resolve();
+            };
+          });
+        changes = 0;
+        if (signal.aborted) break;
+        if (membership.mayJudge) {
+          await this.#claim();
+          await this.#release(signal);
+        }
+        if (this.#held.size === 0 && this.#ports.hosted().size === 0) this.#drained?.resolve();
+      }
     } finally {
-      over.abort(new Error('ownership ended'));
-      await Promise.allSettled(loops);
+      listening.close();
+      signal.removeEventListener('abort', stop);
       for (const { lost } of this.#held.values()) lost.abort(new Error('ownership ended')); // W6
+      this.#held.clear();
     }
   }
 
-  /** Partitions without a live owner, for `readyz`. */
-  unowned(): readonly number[] {
-    const orphans: number[] = [];
-    for (let partition = 0; partition < this.#settings.partitions; partition++) {
-      const claim = this.#claims.get(partition);
-      if (claim === undefined || !this.#isAlive(claim.owner.node)) orphans.push(partition);
-    }
-    return orphans;
+  /** Resolves when this node owns nothing: after `membership.setOwner(false)`. */
+  async empty(): Promise<void> {
+    this.#drained ??= Promise.withResolvers<void>();
+    this.#wake();
+    await this.#drained.promise;
+    this.#drained = null;
   }
 
-  async #keep(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#ports;
-    for (; !signal.aborted; await clock.sleep(this.#settings.renewMs, signal).catch(() => signal.aborted)) {
-      const renewed = await this.#renew();
-      await this.#current.promise; // W5
-      if (renewed && !signal.aborted) await this.#claim();
-    }
-  }
-
-  async #watch(signal: AbortSignal): Promise<void> {
-    try {
-      for await (const change of this.#ports.leases.watch(signal)) {
-        if (change.kind === 'current') this.#current.resolve();
-        else if (change.kind === 'deleted') this.#see(change.key, null);
-        else this.#see(change.entry.key, change.entry);
-      }
-    } finally {
-      this.#current.resolve();
-    }
-  }
-
-  #see(key: string, entry: StateEntry | null): void {
-    const [kind = '', id = ''] = key.split('.');
-    const movedAt = this.#ports.clock.monotonic();
-    const seen = entry === null ? null : { owner: ownerOf(entry), revision: entry.revision, movedAt };
-    if (kind === 'node') put(this.#leases, id, seen);
-    if (kind !== 'partition') return;
-    const partition = Number(id);
-    put(this.#claims, partition, seen);
-    const held = this.#held.get(partition);
-    if (held === undefined || seen === null || seen.revision <= held.epoch) return;
-    held.lost.abort(new Error(`node '${seen.owner.node}' has claimed partition ${partition}`)); // W6
-    this.#held.delete(partition);
-  }
-
-  /** W1, W2. @returns whether the lease is good for another while */
-  async #renew(): Promise<boolean> {
-    const { clock } = this.#ports;
-    const { node, deadMs } = this.#settings;
-    try {
-      this.#lease = await this.#write(`node.${node}`);
-    } catch (error) {
-      if (!isPassing(error) && !(error instanceof WriteConflict)) throw error;
-      return false; // the next interval tries again
-    }
-    const now = clock.monotonic();
-    if (this.#renewedAt !== null && now - this.#renewedAt > deadMs / 2)
-      for (const seen of this.#leases.values()) seen.movedAt = now; // W5
-    this.#renewedAt = now;
-    // Its own lease is alive whatever the watch has brought so far.
-    this.#leases.set(node, { owner: this.#me, revision: this.#lease, movedAt: now });
-    return true;
-  }
-
-  /** W2 */
-  async #write(key: string): Promise<number> {
-    const { leases } = this.#ports;
-    try {
-      return await leases.put(key, encode(this.#me), this.#lease);
-    } catch (error) {
-      if (!(error instanceof WriteConflict)) throw error;
-      const stored = await leases.get(key);
-      if (this.#lease > 0 && stored !== null && ownerOf(stored).process !== this.#me.process) {
-        throw new Error(`node '${this.#settings.node}' runs elsewhere too: give this one another --node`, {
-          cause: error,
-        });
-      }
-      return leases.put(key, encode(this.#me), stored?.revision ?? 0);
+  /** W6 */
+  #lookForLosses(): void {
+    const { membership } = this.#ports;
+    for (const [partition, { epoch, lost }] of this.#held) {
+      const claim = membership.claim(partition);
+      if (claim === null || claim.revision <= epoch) continue;
+      lost.abort(new Error(`node '${claim.value.node}' has claimed partition ${partition}`));
+      this.#held.delete(partition);
     }
   }
 
   /** W3, W4 */
   async #claim(): Promise<void> {
-    const { leases, clock } = this.#ports;
+    const { leases, membership } = this.#ports;
     const { node, partitions } = this.#settings;
-    const live = [...this.#leases.keys()].filter(other => this.#isAlive(other));
+    if (!membership.isOwner) return;
+    const owners = membership.owners();
     const hosted = this.#ports.hosted();
     const won: PartitionClaim[] = [];
     for (let partition = 0; partition < partitions; partition++) {
       if (hosted.has(partition)) continue;
-      const seen = this.#claims.get(partition);
-      const mine = seen?.owner.node === node;
-      if (!mine && seen !== undefined && this.#isAlive(seen.owner.node)) continue;
-      if (!mine && rendezvous(live, partition) !== node) continue;
+      const claim = membership.claim(partition);
+      const mine = claim !== null && this.#isMine(claim);
+      if (!mine && claim !== null && membership.isAlive(claim.value.node)) continue;
+      if (!mine && rendezvous(owners, partition) !== node) continue;
       try {
-        const epoch = await leases.put(`partition.${partition}`, encode(this.#me), seen?.revision ?? 0);
-        this.#claims.set(partition, { owner: this.#me, revision: epoch, movedAt: clock.monotonic() });
+        const epoch = await leases.put(`partition.${partition}`, toJson(this.#me), claim?.revision ?? 0);
+        membership.learnClaim(partition, this.#me, epoch);
         const lost = new AbortController();
         this.#held.set(partition, { epoch, lost });
         won.push({ partition, epoch, lost: lost.signal });
       } catch (error) {
-        // Lost the race, or not known: the next interval looks again.
+        // Lost the race, or not known: the watch or the next interval tells.
         if (!isPassing(error) && !(error instanceof WriteConflict)) throw error;
       }
     }
     if (won.length > 0) await this.#ports.host(won);
   }
 
-  /** W2: an owner whose lease was never seen has died before this node began to watch. */
-  #isAlive(node: string): boolean {
-    const seen = this.#leases.get(node);
-    return seen !== undefined && this.#ports.clock.monotonic() - seen.movedAt <= this.#settings.deadMs;
+  /** W3 */
+  #isMine({ value, revision }: Seen<Claim>): boolean {
+    const isOurs = value.process === this.#settings.process;
+    return value.node === this.#settings.node && (isOurs || revision < this.#ports.membership.revision);
   }
-}
 
-const encode = (owner: Owner): Uint8Array => toJson(owner);
-
-/** Stands for whatever a stranger may have put there: no node, so never alive. */
-const NOBODY: Owner = { node: '', process: '' };
-
-function ownerOf({ value }: StateEntry): Owner {
-  try {
-    const owner: unknown = fromJson(value);
-    return problemsOf(Owner, owner).length === 0 ? (owner as Owner) : NOBODY;
-  } catch {
-    return NOBODY;
+  /** W8 */
+  async #release(signal: AbortSignal): Promise<void> {
+    const { clock, membership } = this.#ports;
+    const { node, stableMs, releaseMs } = this.#settings;
+    if (!membership.isOwner) {
+      for (const partition of [...this.#held.keys()]) if (!signal.aborted) await this.#give(partition);
+      return;
+    }
+    if (membership.stableMs() < stableMs || clock.monotonic() - this.#releasedAt < releaseMs) return;
+    const owners = membership.owners();
+    const moving = [...this.#held.keys()].find(partition => rendezvous(owners, partition) !== node);
+    if (moving === undefined) return;
+    this.#releasedAt = clock.monotonic();
+    await this.#give(moving);
   }
-}
 
-function put<K, V>(map: Map<K, V>, key: K, value: V | null): void {
-  if (value === null) map.delete(key);
-  else map.set(key, value);
+  /** W9 */
+  async #give(partition: number): Promise<void> {
+    const { leases, membership } = this.#ports;
+    await this.#ports.unhost(partition);
+    const held = this.#held.get(partition);
+    if (held === undefined) return; // taken meanwhile
+    try {
+      const revision = await leases.put(`partition.${partition}`, toJson(RELEASED), held.epoch);
+      membership.learnClaim(partition, RELEASED, revision);
+      this.#held.delete(partition);
+    } catch (error) {
+      // A conflict: it is another's already. Otherwise it is still ours, hosted again or released again by the next look.
+      if (error instanceof WriteConflict) this.#held.delete(partition);
+      else if (!isPassing(error)) throw error;
+    }
+  }
 }

@@ -48,8 +48,13 @@ export interface ScenarioGateway {
   run(id: string, run: number | null): Promise<RunView>;
 }
 
-export interface ClusterReader {
+export interface ClusterGateway {
   nodes(): Promise<readonly NodeView[]>;
+  /**
+   * Has a node give up its runners and partitions and take no more, or (false) take part again. Answers when it was told.
+   * @throws TroupeError node_not_found; `unavailable` (retryable) when it does not answer
+   */
+  drain(node: string, draining: boolean): Promise<NodeView>;
   models(): Promise<readonly ModelInfo[]>;
   tree(): Promise<TreeNode>;
   /** Everything that keeps this node from serving, as sentences; empty when it is ready. */

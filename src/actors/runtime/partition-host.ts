@@ -7,6 +7,7 @@
  * O4 When the claim is lost the host stops at once, with everything that its cells have under way.
  * O5 An actor whose record cannot be read is reported and left alone, its messages with it; the others go on.
  * O6 At most `partitionQueue` messages are taken and not yet processed; then the mailbox is read no further.
+ * O7 A host that is to hand over takes no further message, finishes and answers what it has taken, and then ends.
  */
 
 import { toProblem } from '../../domain/errors.ts';
@@ -29,6 +30,9 @@ export interface PartitionClaim {
   readonly lost: AbortSignal;
 }
 
+/** How often a host that hands over looks whether its actors have done. */
+const IDLE_POLL_MS = 2;
+
 export class PartitionHost {
   readonly partition: number;
   readonly epoch: number;
@@ -46,6 +50,7 @@ export class PartitionHost {
   /** Messages taken and not yet processed (O6). */
   #underWay = 0;
   #room: () => void = () => {};
+  #handingOver = false;
 
   /** @param entries the partition's stored records, as of after the claim */
   constructor(
@@ -77,6 +82,15 @@ export class PartitionHost {
   async stop(): Promise<void> {
     this.#end('shutdown');
     await this.exited;
+  }
+
+  /** O7. @param patienceMs after which it ends all the same: what was committed goes on with the next owner */
+  async handOver(patienceMs: number): Promise<void> {
+    const { clock } = this.#ports;
+    const deadline = clock.monotonic() + patienceMs;
+    this.#handingOver = true;
+    while (!this.#stop.signal.aborted && !this.idle && clock.monotonic() < deadline) await clock.sleep(IDLE_POLL_MS);
+    await this.stop();
   }
 
   /** Actors held in memory. */
@@ -126,6 +140,7 @@ export class PartitionHost {
     try {
       for (const cell of this.#cells.values()) cell.resume(); // O1
       for await (const message of this.#ports.mailbox.read(this.partition, signal)) {
+        if (this.#handingOver) continue; // O7: the next owner reads it again
         this.#deliver(message); // O2
         while (this.#underWay >= LIMITS.partitionQueue && !signal.aborted)
           await new Promise<void>(resolve => {

@@ -1,5 +1,6 @@
 /** A hosted partition with everything around its cells: errands carried out, silence noticed, all of it ending together. */
 import { fromJson } from '../../domain/json.ts';
+import { LIMITS } from '../../domain/limits.ts';
 import type { TreeNode } from '../../domain/tree.ts';
 import type { Bus } from '../ports/bus.ts';
 import type { ActorAddress } from '../ports/mailbox.ts';
@@ -73,8 +74,9 @@ export function hostPartition(
     beats.close();
     return reason;
   });
-  const stop = (): void => void host.stop();
-  return { host, signal, tree: of => host.tree(of), handle: { exited, stop, kill: stop } };
+  const stop = (): void => void host.handOver(LIMITS.handOverMs);
+  const kill = (): void => void host.stop();
+  return { host, signal, tree: of => host.tree(of), handle: { exited, stop, kill } };
 }
 
 /** Anybody may publish on a heartbeat subject: what is no beat is ignored. */

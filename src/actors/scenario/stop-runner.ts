@@ -7,7 +7,7 @@ import { StopAnswer, type StopRequest } from '../../domain/messages.ts';
 import { parse } from '../../domain/parse.ts';
 import { attemptKey } from '../../domain/scenario-doc.ts';
 import { SUBJECTS } from '../../domain/subjects.ts';
-import { type Bus, NoResponder } from '../ports/bus.ts';
+import type { Bus } from '../ports/bus.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { NodeDirectory } from '../ports/node-directory.ts';
 import type { ErrandExecutor } from '../runtime/errand-desk.ts';
@@ -37,13 +37,12 @@ export function stopRunner(ports: StopRunnerPorts): ErrandExecutor {
 }
 
 async function ask(ports: StopRunnerPorts, node: string, request: StopRequest): Promise<StopAnswer['kind'] | 'silent'> {
-  const alive = ports.directory.alive().some(other => other.id === node);
-  if (!alive) return 'unknown';
+  if (ports.directory.isGone(node)) return 'unknown';
   try {
     const body = toJson(request);
     const answer = await ports.bus.request(SUBJECTS.control(node, 'stop'), body, ANSWER_MS);
     return parse(StopAnswer, fromJson(answer.body), `The answer of node ${node}`).kind;
-  } catch (error) {
-    return error instanceof NoResponder ? 'unknown' : 'silent';
+  } catch {
+    return 'silent'; // a node that is just not connected has its runners still
   }
 }

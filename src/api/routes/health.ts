@@ -1,14 +1,14 @@
 /** Is the process up, and can it serve; and where somebody who opens the node's address lands. */
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import Type from 'typebox';
-import type { ClusterReader } from '../../actors/ports/gateway.ts';
+import type { ClusterGateway } from '../../actors/ports/gateway.ts';
 import { TroupeError } from '../../domain/errors.ts';
 import { problems } from '../problem.ts';
 
 const Status = (status: string, description: string) => Type.Object({ status: Type.Literal(status) }, { description });
 
 export const healthRoutes =
-  (cluster: ClusterReader): FastifyPluginAsyncTypebox =>
+  (cluster: ClusterGateway): FastifyPluginAsyncTypebox =>
   async app => {
     app.get('/', { schema: { hide: true } }, async (_, reply) => reply.redirect('/docs'));
 

@@ -4,7 +4,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import type { Random } from '../../actors/ports/clock.ts';
-import type { ClusterReader, CommandOptions, ScenarioGateway } from '../../actors/ports/gateway.ts';
+import type { ClusterGateway, CommandOptions, ScenarioGateway } from '../../actors/ports/gateway.ts';
 import { invariant, TroupeError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { invalidRequest } from '../../domain/parse.ts';
@@ -16,7 +16,7 @@ import { IdParams, Scenario, ScenarioPage } from '../schemas.ts';
 
 export interface ScenarioRoutesDeps {
   readonly gateway: ScenarioGateway;
-  readonly cluster: ClusterReader;
+  readonly cluster: ClusterGateway;
   readonly random: Random;
   /** Aborted when the server closes: ends long waits. */
   readonly closing: AbortSignal;
