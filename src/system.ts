@@ -352,7 +352,10 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
       await child('projector', {
         start: async () => task(signal => new Projector({ log: predictionLog, store: projection, clock }).run(signal)),
       });
+      // A node without orchestrators serves before there are any: `readyz` tells, and commands wait in their mailboxes.
+      let serving = has('orchestrator');
       const unready = (): string[] => {
+        if (!serving) return [];
         const orphans = membership.unowned();
         return orphans.length === 0 ? [] : [`no live node owns the partitions ${orphans.join(', ')}`];
       };
@@ -380,6 +383,7 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
         },
       });
       await ready(gateway, root);
+      serving = true;
       await writeEndpoint(config.data, { url, nats: natsUrl, pid: process.pid, node: config.node });
       closers.push(() => rm(path.join(config.data, 'endpoint.json'), { force: true }));
     }
