@@ -12,7 +12,9 @@ import { BUCKETS } from '../../src/domain/subjects.ts';
 import { MemoryServer } from '../../src/infra/memory/memory-server.ts';
 import { SeededRandom } from '../../src/infra/memory/seeded-random.ts';
 import { VirtualClock } from '../../src/infra/memory/virtual-clock.ts';
+import { memoryBackend, natsBackend } from '../contract/backends.ts';
 import { faultyStore } from './bank.ts';
+import { ownershipContract } from './ownership.ts';
 
 const test = suite('Ownership');
 
@@ -473,3 +475,6 @@ test('W4: over many partitions every node gets its share', () => {
 });
 
 test.run();
+
+ownershipContract('memory', async () => memoryBackend());
+ownershipContract('nats', natsBackend);
