@@ -361,7 +361,7 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
       };
       const digest = (text: string): string => createHash('sha256').update(text).digest('hex');
       const ports = { bus, clock, random, mailbox, store, mirror, projection, directory, models, digest, unready };
-      const gateway = new Gateway(ports);
+      const gateway = new Gateway({ ...ports, inbox: nats.newInbox() });
       closers.push(() => gateway.close());
       await child('nats-api', { start: async () => task(signal => serveNatsApi({ bus, random, gateway }, signal)) });
       let port = config.port;

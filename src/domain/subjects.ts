@@ -53,10 +53,8 @@ export const SUBJECTS = {
   control: (node: string, verb: string) => `troupe.ctl.${node}.${verb}`,
   /** Answered requests (`nats req`). */
   api: (id: string, verb: string) => `troupe.api.scenario.${id}.${verb}`,
-  /** Where answers to public commands come in: one wildcard per waiting process. */
-  inbox: (process: string, token: string) => `troupe.inbox.${process}.${token}`,
   /** Where an answer may be asked to: inboxes, and nothing that somebody else acts upon. */
-  isInbox: (subject: string) => /^(_INBOX[A-Za-z0-9_-]*|troupe\.inbox)\.[^\s*>]+$/.test(subject),
+  isInbox: (subject: string) => /^_INBOX[A-Za-z0-9_-]*\.[^\s*>]+$/.test(subject),
   apiAll: 'troupe.api.scenario.*.*',
 } as const;
 

@@ -40,6 +40,8 @@ export interface GatewayPorts {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly random: Random;
+  /** A subject below which answers come to this process alone. */
+  readonly inbox: string;
   readonly mailbox: Mailbox;
   readonly store: StateStore;
   readonly mirror: ScenarioMirror;
@@ -67,7 +69,6 @@ interface Answer {
 
 export class Gateway implements ScenarioGateway, ClusterGateway {
   readonly #ports: GatewayPorts;
-  readonly #process: string;
   readonly #waiting = new Map<string, (answer: Answer) => void>();
   /** Frames per second of running attempts, by attempt key. Entries leave with the next beat sweep. */
   readonly #rates = new Map<string, { readonly fps: number; readonly at: number }>();
@@ -75,9 +76,8 @@ export class Gateway implements ScenarioGateway, ClusterGateway {
 
   constructor(ports: GatewayPorts) {
     this.#ports = ports;
-    this.#process = ports.random.token(12);
     this.#subscriptions = [
-      ports.bus.subscribe(SUBJECTS.inbox(this.#process, '*'), message => {
+      ports.bus.subscribe(`${ports.inbox}.*`, message => {
         const token = message.subject.slice(message.subject.lastIndexOf('.') + 1);
         this.#waiting.get(token)?.(fromJson(message.body) as Answer);
       }),
@@ -108,7 +108,7 @@ export class Gateway implements ScenarioGateway, ClusterGateway {
     requestId: string,
     headers: Readonly<Record<string, string>> = {},
   ): Promise<Answer> {
-    const { bus, clock, random, mailbox } = this.#ports;
+    const { bus, clock, random, inbox, mailbox } = this.#ports;
     const token = random.token(22);
     const answered = new Promise<Answer | null>(resolve => {
       const timer = clock.timer(ANSWER_MS, () => resolve(null));
@@ -125,7 +125,7 @@ export class Gateway implements ScenarioGateway, ClusterGateway {
         verb,
         headers: {
           ...headers,
-          [HEADERS.reply]: SUBJECTS.inbox(this.#process, token),
+          [HEADERS.reply]: `${inbox}.${token}`,
           [HEADERS.requestId]: requestId,
           [HEADERS.id]: `request.${requestId}`,
         },

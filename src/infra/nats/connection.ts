@@ -3,10 +3,18 @@
  *
  * NC1 While disconnected nothing is buffered to be sent later: a request waits for the connection, or is known not to have been sent.
  * NC2 A request that was under way when the connection broke ends at once, as lost, instead of at its time-out.
+ * NC3 Answers come to inboxes of the user whom the URL names, `_INBOX_<user>.…`: a server that confines each user to its own
+ *     (nats.conf) lets nobody read another's answers. Without such a name, as with a `.creds` file, they are `_INBOX.…`.
  */
 import { readFileSync } from 'node:fs';
 import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
-import { credsAuthenticator, connect as dial, type NatsConnection, type Status } from '@nats-io/transport-node';
+import {
+  createInbox,
+  credsAuthenticator,
+  connect as dial,
+  type NatsConnection,
+  type Status,
+} from '@nats-io/transport-node';
 import { TroupeError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
 
@@ -16,8 +24,6 @@ export interface NatsOptions {
   readonly token?: string;
   /** A `.creds` file. */
   readonly credsFile?: string;
-  /** Prefix of reply inboxes, when the user is confined to one. */
-  readonly inboxPrefix?: string;
 }
 
 /** The request did not leave this process. */
@@ -34,14 +40,16 @@ export class Nats implements AsyncDisposable {
   readonly connection: NatsConnection;
   readonly js: JetStreamClient;
   readonly jsm: JetStreamManager;
+  readonly #inboxPrefix: string;
   readonly #listeners = new Set<(status: Status) => void>();
   readonly #underWay = new Set<(reason: Error) => void>();
   readonly #waiting = new Set<PromiseWithResolvers<void>>();
   #connected = true;
 
-  constructor(connection: NatsConnection, jsm: JetStreamManager) {
+  constructor(connection: NatsConnection, jsm: JetStreamManager, inboxPrefix: string) {
     this.connection = connection;
     this.jsm = jsm;
+    this.#inboxPrefix = inboxPrefix;
     this.js = jetstream(connection, { timeout: LIMITS.natsRequestMs });
     void this.#follow();
   }
@@ -52,6 +60,11 @@ export class Nats implements AsyncDisposable {
 
   get closed(): boolean {
     return this.connection.isClosed();
+  }
+
+  /** NC3: a subject that is nobody else's, nor are those below it. */
+  newInbox(): string {
+    return createInbox(this.#inboxPrefix);
   }
 
   /** @returns a function that ends the listening */
@@ -122,22 +135,23 @@ export class Nats implements AsyncDisposable {
 }
 
 /**
- * @param url `nats://[user:password@]host:port`, several with commas between
+ * @param url `nats://[user:password@]host:port`, several with commas between; the first one's user is that of all
  * @throws TroupeError unavailable
  */
 export async function connect(url: string, options: NatsOptions): Promise<Nats> {
-  const servers = url.split(',');
   try {
-    const { username, password } = new URL(servers[0] ?? '');
+    const servers = serversOf(url);
+    const username = decodeURIComponent(servers[0]?.username ?? '');
+    const inboxPrefix = /^[A-Za-z0-9_-]+$/.test(username) ? `_INBOX_${username}` : '_INBOX'; // NC3
     const connection = await dial({
-      servers: servers.map(server => new URL(server).host),
+      servers: servers.map(server => server.host),
       name: options.name,
-      ...(username === '' ? {} : { user: decodeURIComponent(username), pass: decodeURIComponent(password) }),
+      inboxPrefix,
+      ...(username === '' ? {} : { user: username, pass: decodeURIComponent(servers[0]?.password ?? '') }),
       ...(options.token === undefined ? {} : { token: options.token }),
       ...(options.credsFile === undefined
         ? {}
         : { authenticator: credsAuthenticator(readFileSync(options.credsFile)) }),
-      ...(options.inboxPrefix === undefined ? {} : { inboxPrefix: options.inboxPrefix }),
       timeout: LIMITS.natsRequestMs,
       maxReconnectAttempts: -1,
       reconnectTimeWait: 100,
@@ -146,14 +160,18 @@ export async function connect(url: string, options: NatsOptions): Promise<Nats> 
       pingInterval: LIMITS.natsPingMs,
     });
     const jsm = await jetstreamManager(connection, { checkAPI: false, timeout: LIMITS.natsRequestMs });
-    return new Nats(connection, jsm);
+    return new Nats(connection, jsm, inboxPrefix);
   } catch (cause) {
-    throw new TroupeError('unavailable', `No connection to NATS at ${withoutPassword(servers)}.`, {
+    throw new TroupeError('unavailable', `No connection to NATS at ${withoutPassword(url)}.`, {
       cause,
       retryable: true,
     });
   }
 }
 
-const withoutPassword = (servers: readonly string[]): string =>
-  servers.map(server => server.replace(/\/\/[^@]*@/, '//')).join(', ');
+/** As in NATS' own tools, a server after the first may lack the scheme. */
+const serversOf = (url: string): URL[] =>
+  url.split(',').map(server => new URL(server.includes('://') ? server : `nats://${server}`));
+
+/** The address as it may be shown; rather too little of one that is malformed than a part of its password. */
+export const withoutPassword = (url: string): string => url.replaceAll(/(?<=\/\/|,)[^@]*@/g, '');
