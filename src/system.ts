@@ -144,6 +144,8 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
       replicas: config.replicas ?? (nats.connection.info?.cluster === undefined ? 1 : 3),
       partitions: LIMITS.partitions,
       logBytes: null,
+      // The user of an API-only node may read alone (nats.conf).
+      ...(config.nats !== null && config.roles.every(role => role === 'api') ? { onMissing: log } : {}),
       signal: starting.signal,
     });
     if (partitions !== LIMITS.partitions) {

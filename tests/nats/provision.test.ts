@@ -8,6 +8,7 @@ import { connect, type Nats } from '../../src/infra/nats/connection.ts';
 import { findNatsServer, refuseOlderThan } from '../../src/infra/nats/nats-binary.ts';
 import { provision } from '../../src/infra/nats/provision.ts';
 import { startTestNats, type TestNats } from '../support/nats.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
 const test = suite('provision');
 let server: TestNats;
@@ -68,6 +69,19 @@ test('PR4: it waits while the server is away', async () => {
   const provisioning = provision(nats, asked);
   await server.start();
   assert.equal(await provisioning, { partitions: 16 });
+});
+
+test('PR5: a node that may not create says what is missing, goes on when it is there, and creates nothing', async () => {
+  const waited: string[] = [];
+  const waiting = provision(nats, { ...asked, onMissing: what => waited.push(what) });
+  await waitUntil('it says what it waits for', () => waited.length > 0);
+  assert.match(
+    waited[0] ?? '',
+    /NATS lacks KV_troupe_state, KV_troupe_lease, TROUPE_MAILBOX, .*orchestrator or runner/,
+  );
+  assert.is((await nats.jsm.getAccountInfo()).streams, 0);
+  await provision(nats, { ...asked, partitions: 8 });
+  assert.equal(await waiting, { partitions: 8 });
 });
 
 test('a server that is too old is refused', () => {

@@ -6,9 +6,11 @@
  * PR2 It never deletes anything, and never lets go of a stored message that the running version could still need.
  * PR3 The number of partitions is what the first node wrote, for ever: messages lie where it says.
  * PR4 It waits for JetStream to have a leader.
+ * PR5 A node that may not create (API-only: its NATS user may read alone) waits until others have created everything, and
+ *     says what is missing.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { DiscardPolicy, JetStreamApiError, type StreamConfig } from '@nats-io/jetstream';
+import { DiscardPolicy, JetStreamApiError, type StreamConfig, type StreamInfo } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import { nanos } from '@nats-io/transport-node';
 import { WriteConflict } from '../../actors/ports/write-outcome.ts';
@@ -27,6 +29,8 @@ export interface ProvisionOptions {
   readonly partitions: number;
   /** Bound of the prediction log; at it, appends are refused until scenarios are deleted (L6). null: as it is, at first the disk. */
   readonly logBytes: number | null;
+  /** Given: PR5. Told what is missing, each time that it is something else. */
+  readonly onMissing?: (what: string) => void;
   readonly signal: AbortSignal;
 }
 
@@ -38,19 +42,22 @@ const NAME_IN_USE = 10058;
 
 /**
  * @returns the number of partitions of this cluster
- * @throws TroupeError unavailable: a server too old, or no JetStream within 30 s
+ * @throws TroupeError unavailable: a server too old, or no JetStream (PR5: or something still missing) within 30 s
  */
 export async function provision(nats: Nats, options: ProvisionOptions): Promise<{ readonly partitions: number }> {
   checkServer(nats);
   const giveUp = AbortSignal.any([options.signal, AbortSignal.timeout(LIMITS.provisionMs)]);
+  const { onMissing } = options;
+  let waitedFor = '';
   for (;;) {
     try {
-      return await nats.request(() => provisionOnce(nats, options));
+      return await nats.request(() => (onMissing === undefined ? provisionOnce(nats, options) : provisioned(nats)));
     } catch (error) {
       if (options.signal.aborted) throw options.signal.reason;
       if (nats.closed || !mayPass(error)) throw error;
-      // PR4
-      if (giveUp.aborted) throw noJetStream(nats, error);
+      // PR4, PR5
+      if (giveUp.aborted) throw error instanceof Missing ? error : noJetStream(nats, error);
+      if (error instanceof Missing && error.message !== waitedFor) onMissing?.((waitedFor = error.message));
       await delay(RETRY_MS, undefined, { signal: giveUp }).catch(() => giveUp.aborted);
     }
   }
@@ -65,6 +72,26 @@ async function provisionOnce(nats: Nats, options: ProvisionOptions): Promise<{ r
   const partitions = await agreedPartitions(nats, options.partitions);
   for (const stream of streams(options, partitions)) await ensure(nats, stream);
   return { partitions };
+}
+
+/** PR5 */
+class Missing extends TroupeError {
+  constructor(what: string) {
+    super('unavailable', `NATS lacks ${what}, which a node with the role orchestrator or runner creates.`, {
+      retryable: true,
+    });
+  }
+}
+
+/** PR5. @throws Missing */
+async function provisioned(nats: Nats): Promise<{ readonly partitions: number }> {
+  const wanted = [...Object.values(BUCKETS).map(kvStream), ...Object.values(STREAMS)];
+  const found = await Promise.all(wanted.map(name => infoOf(nats, name)));
+  const missing = wanted.filter((_, i) => found[i] === null);
+  if (missing.length > 0) throw new Missing(missing.join(', '));
+  const entry = await natsStateStore(nats, BUCKETS.state).get(PARTITIONS_KEY);
+  if (entry === null) throw new Missing(`the key ${PARTITIONS_KEY} of bucket ${BUCKETS.state}`);
+  return { partitions: storedPartitions(entry.value) };
 }
 
 const streams = ({ replicas, logBytes }: ProvisionOptions, partitions: number): Wanted[] => [
@@ -105,10 +132,7 @@ const journal = (name: string, subject: string, ageMs: number, bytes: number, re
 
 /** PR1: creates the stream, or updates what differs; what we don't name stays as it is. */
 async function ensure(nats: Nats, wanted: Wanted): Promise<void> {
-  const existing = await nats.jsm.streams.info(wanted.name).catch((error: unknown) => {
-    if (isStreamNotFound(error)) return null;
-    throw error;
-  });
+  const existing = await infoOf(nats, wanted.name);
   if (existing === null) {
     await nats.jsm.streams.add(wanted);
     return;
@@ -116,6 +140,13 @@ async function ensure(nats: Nats, wanted: Wanted): Promise<void> {
   const next = { ...wanted, num_replicas: Math.max(wanted.num_replicas, existing.config.num_replicas) };
   if (differs(next, existing.config)) await nats.jsm.streams.update(wanted.name, next);
 }
+
+/** null: there is no such stream. */
+const infoOf = (nats: Nats, stream: string): Promise<StreamInfo | null> =>
+  nats.jsm.streams.info(stream).catch((error: unknown) => {
+    if (isStreamNotFound(error)) return null;
+    throw error;
+  });
 
 const differs = (wanted: Wanted, have: StreamConfig): boolean =>
   Object.entries({ ...have, ...wanted }).some(
