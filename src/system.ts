@@ -58,7 +58,7 @@ import { cpuClass } from './infra/inference/cpu-class.ts';
 import { openModelCatalog } from './infra/inference/model-catalog.ts';
 import { ENGINE } from './infra/inference/onnxruntime.ts';
 import { natsBus } from './infra/nats/bus.ts';
-import { connect } from './infra/nats/connection.ts';
+import { connect, withoutPassword } from './infra/nats/connection.ts';
 import { lockFile } from './infra/nats/data-lock.ts';
 import { startEmbeddedNats } from './infra/nats/embedded-server.ts';
 import { natsJournal } from './infra/nats/journal.ts';
@@ -76,7 +76,9 @@ import { ffmpegDecoder } from './infra/video/ffmpeg-decoder.ts';
 import { resolveSource } from './infra/video/source-file.ts';
 
 export interface RunningNode {
+  /** '' without the role api. */
   readonly url: string;
+  /** Without a password. */
   readonly natsUrl: string;
   /** Resolves when the node has ended, by `stop` or because it gave up. */
   readonly stopped: Promise<{ readonly reason: string }>;
@@ -114,7 +116,10 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
   const child = (id: string, spec: Pick<ChildSpec, 'start'> & Partial<ChildSpec>) =>
     root.startChild({ id, kind: id, type: 'worker', restart: 'permanent', shutdown: STOP_MS, ...spec });
   const closers: (() => void | Promise<void>)[] = [() => lock[Symbol.dispose]()];
+  // What a killed predecessor left would say that this node serves already.
+  const forgetEndpoint = (): Promise<void> => rm(path.join(config.data, 'endpoint.json'), { force: true });
   try {
+    await forgetEndpoint();
     // ── NATS ──
     let natsUrl = config.nats?.url ?? '';
     if (config.nats === null) {
@@ -386,16 +391,22 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
       });
       await ready(gateway, root);
       serving = true;
-      await writeEndpoint(config.data, { url, nats: natsUrl, pid: process.pid, node: config.node });
-      closers.push(() => rm(path.join(config.data, 'endpoint.json'), { force: true }));
     }
+    const shownNatsUrl = withoutPassword(natsUrl);
+    await writeEndpoint(config.data, {
+      ...(url === '' ? {} : { url }),
+      nats: shownNatsUrl,
+      pid: process.pid,
+      node: config.node,
+    });
+    closers.push(forgetEndpoint);
     const stopped = root.exited.then(async reason => {
       for (const close of closers.toReversed()) await close();
       return { reason: describeExit(reason) };
     });
     return {
       url,
-      natsUrl,
+      natsUrl: shownNatsUrl,
       stopped,
       stop: async () => {
         stopping = true;

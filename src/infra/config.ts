@@ -271,7 +271,8 @@ export interface ClientConfig {
   readonly token: string | null;
 }
 
-const Endpoint = Type.Object({ url: Url });
+/** A node without the role api has no `url`. */
+const Endpoint = Type.Object({ url: Type.Optional(Url) });
 
 /** @throws TroupeError invalid_request */
 export function clientConfig(flags: Flags = {}, around: Surroundings = here()): ClientConfig {
@@ -279,9 +280,9 @@ export function clientConfig(flags: Flags = {}, around: Surroundings = here()): 
   const token = given.token ?? null;
   if (given.url !== undefined) return { url: given.url.replace(/\/+$/, ''), from: 'option', token };
   const file = path.join(dataOf(given, around), 'endpoint.json');
-  const text = readIfThere(file);
-  if (text === null) return { url: `http://127.0.0.1:${given.port || DEFAULT_PORT}`, from: 'default', token };
-  return { url: parse(Endpoint, JSON.parse(text), file).url, from: 'endpoint', token };
+  const { url } = parse(Endpoint, JSON.parse(readIfThere(file) ?? '{}'), file);
+  if (url !== undefined) return { url, from: 'endpoint', token };
+  return { url: `http://127.0.0.1:${given.port || DEFAULT_PORT}`, from: 'default', token };
 }
 
 const DEFAULT_PORT = 8080;

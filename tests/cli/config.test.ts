@@ -161,6 +161,8 @@ test('a command reaches the node that was named, else the one of DATA, else the 
     token: null,
   });
   mkdirSync(data);
+  writeFileSync(path.join(data, 'endpoint.json'), '{"nats":"nats://127.0.0.1:98","pid":1}\n');
+  assert.is(clientConfig({ data }, { cwd, env: {} }).from, 'default', 'a node without the role api');
   writeFileSync(
     path.join(data, 'endpoint.json'),
     '{"url":"http://127.0.0.1:99","nats":"nats://127.0.0.1:98","pid":1}\n',
