@@ -34,10 +34,10 @@ export interface Answer {
 /** Everything a slow machine may need; a test that waits this long has failed. */
 const DEADLINE_MS = 120_000;
 
-export async function startTestNode(overrides: Partial<NodeConfig> = {}): Promise<TestNode> {
+/** @param log what the node says is added to it, also while it starts */
+export async function startTestNode(overrides: Partial<NodeConfig> = {}, log: string[] = []): Promise<TestNode> {
   const temporary = await mkdtemp(path.join(tmpdir(), 'troupe-node-'));
   const data = overrides.data ?? temporary;
-  const log: string[] = [];
   const node = await startNode(
     {
       host: '127.0.0.1',

@@ -174,4 +174,4 @@ const serversOf = (url: string): URL[] =>
   url.split(',').map(server => new URL(server.includes('://') ? server : `nats://${server}`));
 
 /** The address as it may be shown; rather too little of one that is malformed than a part of its password. */
-export const withoutPassword = (url: string): string => url.replaceAll(/(?<=\/\/|,)[^@]*@/g, '');
+export const withoutPassword = (url: string): string => url.replaceAll(/(?<=\/\/|,(?!\w+:\/\/))[^@]*@/g, '');

@@ -12,7 +12,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DiscardPolicy, JetStreamApiError, type StreamConfig, type StreamInfo } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
-import { nanos } from '@nats-io/transport-node';
+import { errors, nanos } from '@nats-io/transport-node';
 import { WriteConflict } from '../../actors/ports/write-outcome.ts';
 import { TroupeError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
@@ -42,7 +42,8 @@ const NAME_IN_USE = 10058;
 
 /**
  * @returns the number of partitions of this cluster
- * @throws TroupeError unavailable: a server too old, or no JetStream (PR5: or something still missing) within 30 s
+ * @throws TroupeError unavailable: a server too old, or no JetStream (PR5: or something still missing) within 30 s;
+ *   forbidden: the NATS user is one for other roles
  */
 export async function provision(nats: Nats, options: ProvisionOptions): Promise<{ readonly partitions: number }> {
   checkServer(nats);
@@ -54,6 +55,8 @@ export async function provision(nats: Nats, options: ProvisionOptions): Promise<
       return await nats.request(() => (onMissing === undefined ? provisionOnce(nats, options) : provisioned(nats)));
     } catch (error) {
       if (options.signal.aborted) throw options.signal.reason;
+      const forbidden = forbiddenSubject(error);
+      if (forbidden !== null) throw notForThisUser(forbidden, error);
       if (nats.closed || !mayPass(error)) throw error;
       // PR4, PR5
       if (giveUp.aborted) throw error instanceof Missing ? error : noJetStream(nats, error);
@@ -186,6 +189,19 @@ function mayPass(error: unknown): boolean {
   if (error instanceof JetStreamApiError) return error.status >= 500 || error.code === NAME_IN_USE;
   return true;
 }
+
+/** The subject that the NATS user may not publish to; null: something else went wrong. */
+function forbiddenSubject(error: unknown): string | null {
+  const cause = error instanceof Error ? error.cause : null;
+  return cause instanceof errors.PermissionViolationError ? cause.subject : null;
+}
+
+const notForThisUser = (subject: string, cause: unknown): TroupeError =>
+  new TroupeError(
+    'forbidden',
+    `The NATS user may not publish to ${subject}: this node's roles need another user (nats.conf says which).`,
+    { cause },
+  );
 
 function noJetStream(nats: Nats, cause: unknown): TroupeError {
   const why =
