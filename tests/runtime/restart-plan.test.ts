@@ -64,12 +64,13 @@ test('S1, S2: for every strategy, restart type and reason the plan leaves alive 
   );
 });
 
-test('S1: a temporary child leaves the table when it ends and when it is taken down; no other child ever leaves it', () => {
+test('S1: a temporary child leaves the table when it ends and when it is taken down, any of a simple_one_for_one when it ends for good; no other ever leaves it', () => {
   fc.assert(
     fc.property(strategies, families, reasons, (strategy, { children, ended }, reason) => {
       const plan = planRestart(roomy(strategy), children, `c${ended}`, reason, [], 0);
       const typeOf = (id: string): RestartType | undefined => children.find(child => child.id === id)?.restart;
-      if (plan.kind === 'leave') assert.is(plan.forget, typeOf(`c${ended}`) === 'temporary');
+      if (plan.kind === 'leave')
+        assert.is(plan.forget, typeOf(`c${ended}`) === 'temporary' || strategy === 'simple_one_for_one');
       if (plan.kind !== 'restart') return;
       for (const id of plan.forget) assert.is(typeOf(id), 'temporary');
       for (const id of [...plan.stop, `c${ended}`])

@@ -103,21 +103,44 @@ test('V1: a child that fails to start at the beginning stops those before it, an
   assert.equal(nursery.news(), ['start a', 'start b', 'fail c', 'stop b', 'stop a']);
 });
 
-test('V1: a child that is being restarted when a later one fails to start does not outlive the start', async () => {
+test('V1: a child that ends before all are started is restarted after that; when one fails to start it is not', async () => {
+  for (const fails of [false, true]) {
+    const nursery = new Nursery();
+    const gate = Promise.withResolvers<void>();
+    nursery.held.set('b', gate.promise);
+    if (fails) nursery.failing.set('c', 1);
+    const specs = ['a', 'b', 'c'].map(id => nursery.spec(id));
+    const starting = nursery.supervise({}, specs).catch((error: Error) => error.message);
+    await nursery.clock.settle();
+    await nursery.end('a');
+    gate.resolve();
+    await nursery.clock.settle();
+    assert.equal(
+      nursery.news(),
+      fails ? ['start a', 'start b', 'fail c', 'stop b', 'stop a'] : ['start a', 'start b', 'start c', 'start a'],
+    );
+    assert.is(typeof (await starting), fails ? 'string' : 'object');
+  }
+});
+
+test('V1: the children of a simple_one_for_one are asked all at once, and it has exited when the last one has', async () => {
   const nursery = new Nursery();
-  const gate = Promise.withResolvers<void>();
-  const late = { ...nursery.spec('b'), start: () => gate.promise.then(() => Promise.reject(new Error('no'))) };
-  const starting = nursery.supervise({}, [nursery.spec('a'), late]).catch((error: Error) => error.message);
+  const specs = ['a', 'b', 'c'].map(id => nursery.spec(id, 'permanent', id === 'c' ? 100 : 'infinity'));
+  for (const id of ['a', 'b', 'c']) nursery.deaf.add(id);
+  const supervisor = await nursery.supervise({ strategy: 'simple_one_for_one' }, specs);
+  nursery.news();
+  let exited = false;
+  void supervisor.exited.then(() => {
+    exited = true;
+  });
+  supervisor.stop();
   await nursery.clock.settle();
-  const again = Promise.withResolvers<void>();
-  nursery.held.set('a', again.promise);
-  await nursery.end('a');
-  gate.resolve();
-  await nursery.clock.settle();
-  again.resolve();
-  assert.is(await starting, 'no');
-  await nursery.clock.settle();
-  assert.equal(nursery.news(), ['start a', 'start a', 'stop a']);
+  assert.equal(nursery.news(), ['stop c', 'stop b', 'stop a']);
+  await nursery.end('a', 'shutdown');
+  await nursery.clock.advance(100);
+  assert.equal([nursery.news(), exited], [['kill c'], false]);
+  await nursery.end('b', 'shutdown');
+  assert.is(await supervisor.exited, 'shutdown');
 });
 
 test('S2: one_for_one restarts the one that ended', async () => {
@@ -210,6 +233,59 @@ test('S3: a restart that fails is one more abnormal exit', async () => {
   assert.is(await supervisor.exited, 'shutdown');
 });
 
+test('V2: a restart that fails is tried again behind what came in meanwhile: a stop ends it', async () => {
+  const [nursery, supervisor] = await four('one_for_one');
+  const gate = Promise.withResolvers<void>();
+  nursery.held.set('b', gate.promise);
+  nursery.failing.set('b', 9);
+  await nursery.end('b');
+  supervisor.stop();
+  gate.resolve();
+  assert.is(await supervisor.exited, 'shutdown');
+  assert.equal(nursery.news(), ['fail b', 'stop d', 'stop c', 'stop a']);
+});
+
+test('V2: a restart that will be tried again is shown, and given up when the child is terminated', async () => {
+  const [nursery, supervisor] = await four('one_for_one');
+  const gate = Promise.withResolvers<void>();
+  nursery.held.set('b', gate.promise);
+  nursery.failing.set('b', 1);
+  await nursery.end('b');
+  const busy = Promise.withResolvers<void>();
+  nursery.held.set('e', busy.promise);
+  void supervisor.startChild(nursery.spec('e'));
+  const gone = supervisor.terminateChild('b');
+  gate.resolve();
+  await nursery.clock.settle();
+  assert.is(states(supervisor)[1], 'b restarting');
+  busy.resolve();
+  await gone;
+  await nursery.clock.settle();
+  assert.equal([nursery.news(), states(supervisor)[1]], [['fail b', 'start e'], 'b terminated']);
+});
+
+test('V2: a restart that will be tried again is not, when a sibling’s death has restarted the child meanwhile', async () => {
+  const [nursery, supervisor] = await four('one_for_all');
+  const gate = Promise.withResolvers<void>();
+  nursery.held.set('c', gate.promise);
+  nursery.failing.set('c', 1);
+  await nursery.end('d');
+  await nursery.end('b'); // started by this plan already; its exit comes before the next try
+  gate.resolve();
+  await nursery.clock.settle();
+  assert.equal(nursery.news().slice(3), [
+    'start a',
+    'start b',
+    'fail c',
+    'stop a',
+    'start a',
+    'start b',
+    'start c',
+    'start d',
+  ]);
+  assert.equal(states(supervisor), ['a running', 'b running', 'c running', 'd running']);
+});
+
 test('V2: an exit while a plan is carried out waits for its turn, and one that the plan covers counts once', async () => {
   const [nursery, supervisor] = await four('one_for_all');
   nursery.deaf.add('d');
@@ -240,7 +316,6 @@ test('V3: brutal_kill kills at once, without asking', async () => {
   const supervisor = await nursery.supervise({}, [nursery.spec('a', 'permanent', 'brutal_kill')]);
   await supervisor.terminateChild('a');
   assert.equal(nursery.news(), ['start a', 'kill a']);
-  assert.equal(supervisor.ids, []);
 });
 
 test('V3: a number of milliseconds is the grace before the kill; a child that ends in time leaves no timer', async () => {
@@ -317,6 +392,50 @@ test('V3: a child that is just starting when its supervisor is killed does not o
   assert.equal(nursery.news(), ['start a', 'start b', 'stop a', 'start a', 'kill a']);
 });
 
+test('V3: a supervisor that is killed while a child starts has exited when that child is gone', async () => {
+  const nursery = new Nursery();
+  const gate = Promise.withResolvers<void>();
+  const dying = Promise.withResolvers<ExitReason>();
+  const starting = {
+    ...nursery.spec('b'),
+    start: async () => {
+      await gate.promise;
+      return { exited: dying.promise, stop: () => {}, kill: () => {} };
+    },
+  };
+  const supervisor = await nursery.supervise({}, [nursery.spec('a')]);
+  const refused = supervisor.startChild(starting).catch((error: Error) => error.message);
+  let exited = false;
+  void supervisor.exited.then(() => {
+    exited = true;
+  });
+  await nursery.clock.settle();
+  supervisor.kill();
+  gate.resolve();
+  await nursery.clock.settle();
+  assert.is(exited, false);
+  dying.resolve('killed');
+  assert.is(await supervisor.exited, 'killed');
+  assert.is(await refused, 'supervisor root was killed');
+});
+
+test('V3: a supervisor that is killed while it stops asks nobody any more, and exits killed', async () => {
+  const nursery = new Nursery();
+  const supervisor = await nursery.supervise({}, [
+    nursery.spec('a', 'permanent', 100),
+    nursery.spec('b'),
+    nursery.spec('c'),
+  ]);
+  nursery.deaf.add('b');
+  supervisor.stop();
+  await nursery.clock.settle();
+  supervisor.kill();
+  assert.is(await supervisor.exited, 'killed');
+  await nursery.clock.settle();
+  assert.equal(nursery.news().slice(3), ['stop c', 'stop b', 'kill b', 'kill a']);
+  assert.is(nursery.clock.pending, 0);
+});
+
 test('V3: a kill in the middle of a plan ends the plan: nothing more is started', async () => {
   const nursery = new Nursery();
   const supervisor = await nursery.supervise({ strategy: 'one_for_all' }, [nursery.spec('a'), nursery.spec('b')]);
@@ -326,6 +445,10 @@ test('V3: a kill in the middle of a plan ends the plan: nothing more is started'
   assert.is(await supervisor.exited, 'killed');
   await nursery.clock.settle();
   assert.equal(nursery.news(), ['start a', 'start b', 'stop a', 'kill a']);
+  assert.equal(
+    nursery.events.filter(({ type }) => type === 'exited').map(({ child }) => child),
+    ['b', 'a'],
+  );
 });
 
 test('V4: a parent restarts a nested supervisor that gave up, with fresh children', async () => {
@@ -344,6 +467,66 @@ test('V4: a parent restarts a nested supervisor that gave up, with fresh childre
   root.stop();
   await root.exited;
   assert.equal(nursery.news(), ['stop y', 'stop x']);
+});
+
+/** root → middle → inner → x, y; `restart` is how the middle keeps the inner one. */
+async function threeLevels(intensities: { root: number; middle: number; inner: number }, restart: RestartType) {
+  const nursery = new Nursery();
+  const inner: ChildSpec = {
+    ...nursery.spec('inner', restart),
+    type: 'supervisor',
+    start: () => nursery.supervise({ intensity: intensities.inner }, [nursery.spec('x'), nursery.spec('y')], 'inner'),
+  };
+  const middle: ChildSpec = {
+    ...nursery.spec('middle'),
+    type: 'supervisor',
+    start: () => nursery.supervise({ intensity: intensities.middle }, [nursery.spec('m'), inner], 'middle'),
+  };
+  const root = await nursery.supervise({ intensity: intensities.root }, [nursery.spec('r'), middle]);
+  const gaveUp = (): string[] =>
+    nursery.events.filter(event => event.type === 'gave_up').map(event => `${event.supervisor} over ${event.child}`);
+  nursery.news();
+  return { nursery, root, gaveUp };
+}
+
+test('V4: a crash loop escalates level by level up to the root, each level counting the restarts of the one below', async () => {
+  const { nursery, root, gaveUp } = await threeLevels({ root: 1, middle: 1, inner: 1 }, 'permanent');
+  const whole = ['stop y', 'start x', 'start y'];
+  await nursery.end('x');
+  assert.equal([nursery.news(), gaveUp()], [['start x'], []]);
+  await nursery.end('x');
+  assert.equal([nursery.news(), gaveUp()], [whole, ['inner over x']]);
+  for (let i = 0; i < 2; i++) await nursery.end('x');
+  // The middle one has restarted the inner one once already: it gives up, and the root restarts it whole.
+  assert.equal(nursery.news(), ['start x', 'stop y', 'stop m', 'start m', 'start x', 'start y']);
+  assert.equal(gaveUp().slice(1), ['inner over x', 'middle over inner']);
+  for (let i = 0; i < 4; i++) await nursery.end('x');
+  assert.equal(nursery.news(), ['start x', ...whole, 'start x', 'stop y', 'stop m', 'stop r']);
+  assert.equal(gaveUp().slice(3), ['inner over x', 'inner over x', 'middle over inner', 'root over middle']);
+  assert.is(await root.exited, 'shutdown');
+  assert.is(nursery.clock.pending, 0);
+});
+
+test('V4: a transient supervisor that gave up has exited shutdown and is not restarted', async () => {
+  const { nursery, root, gaveUp } = await threeLevels({ root: 0, middle: 0, inner: 0 }, 'transient');
+  await nursery.end('x');
+  assert.equal([nursery.news(), gaveUp()], [['stop y'], ['inner over x']]);
+  const [, middle] = root.tree();
+  assert.equal(
+    middle?.children.map(({ id, state }) => `${id} ${state}`),
+    ['m running', 'inner terminated'],
+  );
+});
+
+test('V4: a nested supervisor that cannot start again is one more abnormal exit at its parent, and leaves nothing behind', async () => {
+  const { nursery, root, gaveUp } = await threeLevels({ root: 1, middle: 0, inner: 0 }, 'permanent');
+  nursery.failing.set('y', 9);
+  root.handle('middle')?.stop();
+  assert.is(await root.exited, 'shutdown');
+  // Though it ended in good order it is restarted: it is permanent. That start fails, and the root gives up.
+  const again = ['start m', 'start x', 'fail y', 'stop x', 'stop m'];
+  assert.equal(nursery.news(), ['stop y', 'stop x', 'stop m', ...again, 'stop r']);
+  assert.equal(gaveUp(), ['root over middle']);
 });
 
 test('V5: the tree is the child table: states, pids, restarts, attempts, and what tasks contain', async () => {
@@ -377,18 +560,43 @@ test('V5: the tree is the child table: states, pids, restarts, attempts, and wha
   ]);
 });
 
-test('V5: an id is taken while its child lives, and free when it has ended or was never started', async () => {
+test('V5: a terminated child stays in the table, keeps its id, and is restarted or deleted from there', async () => {
   const nursery = new Nursery();
-  const supervisor = await nursery.supervise({}, [nursery.spec('a', 'transient')]);
-  const taken = await supervisor.startChild(nursery.spec('a')).catch((error: Error) => error.message);
-  assert.is(taken, "root already has a child 'a'");
-  await nursery.end('a', 'normal');
-  await supervisor.startChild(nursery.spec('a'));
-  nursery.failing.set('b', 1);
-  const failed = await supervisor.startChild(nursery.spec('b')).catch((error: Error) => error.message);
-  assert.is(failed, 'b cannot start');
+  const specs = [nursery.spec('a'), nursery.spec('b', 'transient'), nursery.spec('c', 'temporary')];
+  const supervisor = await nursery.supervise({}, specs);
+  const refusal = async (work: Promise<unknown>): Promise<string> =>
+    work.then(
+      () => 'none',
+      (error: Error) => error.message,
+    );
+  assert.is(await refusal(supervisor.startChild(nursery.spec('a'))), "root already has a child 'a'");
+  assert.is(await refusal(supervisor.deleteChild('a')), "child 'a' of root is running");
+  assert.is(await refusal(supervisor.restartChild('a')), "child 'a' of root is running");
+  for (const id of ['a', 'c', 'nobody']) await supervisor.terminateChild(id);
+  await nursery.end('b', 'normal');
+  assert.equal(states(supervisor), ['a terminated', 'b terminated']);
+  assert.is(await refusal(supervisor.startChild(nursery.spec('a'))), "root already has a child 'a'");
+  nursery.failing.set('a', 1);
+  assert.is(await refusal(supervisor.restartChild('a')), 'a cannot start');
+  assert.equal(states(supervisor), ['a terminated', 'b terminated']);
+  await supervisor.restartChild('a');
+  await supervisor.deleteChild('b');
+  assert.is(await refusal(supervisor.deleteChild('b')), "root has no child 'b'");
   await supervisor.startChild(nursery.spec('b'));
   assert.equal(states(supervisor), ['a running', 'b running']);
+  nursery.failing.set('d', 1);
+  assert.is(await refusal(supervisor.startChild(nursery.spec('d'))), 'd cannot start');
+  await supervisor.startChild(nursery.spec('d'));
+  assert.equal(supervisor.ids, ['a', 'b', 'd']);
+});
+
+test('V5: whoever has ended for good leaves the table of a simple_one_for_one', async () => {
+  const nursery = new Nursery();
+  const specs = [nursery.spec('a', 'transient'), nursery.spec('b'), nursery.spec('c')];
+  const supervisor = await nursery.supervise({ strategy: 'simple_one_for_one' }, specs);
+  await nursery.end('a', 'normal');
+  await supervisor.terminateChild('b');
+  assert.equal(states(supervisor), ['c running']);
 });
 
 test.run();

@@ -3,7 +3,8 @@
  * (https://www.erlang.org/doc/apps/stdlib/supervisor.html).
  *
  * S1 permanent children are always restarted, transient ones after an abnormal exit, temporary ones never — not even
- *    when a sibling's death took them down; a temporary child leaves the table when it ends.
+ *    when a sibling's death took them down. A child that is not restarted leaves the table when it is temporary or of a
+ *    simple_one_for_one; another stays, and is started again when a sibling's death restarts it.
  * S2 one_for_one and simple_one_for_one restart the child that ended; one_for_all all; rest_for_one it and those
  *    started after it. Siblings stop in reverse order of start and start in order.
  * S3 More than `intensity` restarts within `period`: the supervisor stops every child and gives up.
@@ -49,6 +50,10 @@ export function admitRestart(
 export const isRestarted = (restart: RestartType, reason: ExitReason): boolean =>
   restart === 'permanent' || (restart === 'transient' && isAbnormal(reason));
 
+/** S1: whether a child that ended for good leaves the table. */
+export const isForgotten = ({ strategy }: SupervisorFlags, { restart }: PlannedChild): boolean =>
+  restart === 'temporary' || strategy === 'simple_one_for_one';
+
 /**
  * @param children in order of start, the ended one included
  * @param restarts times of earlier restarts, in ms on the clock of `now`
@@ -64,7 +69,7 @@ export function planRestart(
   const index = children.findIndex(child => child.id === ended);
   const child = children[index];
   if (child === undefined) return { kind: 'leave', forget: false };
-  if (!isRestarted(child.restart, reason)) return { kind: 'leave', forget: child.restart === 'temporary' };
+  if (!isRestarted(child.restart, reason)) return { kind: 'leave', forget: isForgotten(flags, child) };
 
   const others = children.filter(c => c.id !== ended).map(c => c.id);
   const admitted = admitRestart(restarts, flags, now);
