@@ -100,6 +100,37 @@ export function stateStoreContract(name: string, open: () => Promise<Backend>): 
     assert.equal((await take(1, signal => b.watch(signal))).map(told), ['current']);
   });
 
+  test('what deletions leave behind goes when it is tidied up, by whoever made or met it, and nothing is noticed of it', async () => {
+    const [a, b] = await fresh();
+    const removed = async (key: string): Promise<void> => a.delete(key, await a.put(key, bytes('1'), 0));
+    const watch = collect(signal => b.watch(signal));
+    await waitUntil('the watch is current', () => watch.items.length === 1);
+    await removed('actor.x');
+    await removed('actor.again');
+    const again = await b.put('actor.again', bytes('2'), 0);
+    const kept = await a.put('actor.kept', bytes('1'), 0);
+    const lastSeen = (): string => watch.items.map(told).at(-1) ?? '';
+    await waitUntil('all is seen', () => lastSeen() === 'actor.kept=1');
+    const seen = watch.items.length;
+    await Promise.all([a.tidy(0), a.tidy(0), b.tidy(0)]);
+    await a.tidy(0);
+    await b.put('actor.next', bytes('1'), 0);
+    await waitUntil('the next change is seen', () => lastSeen() === 'actor.next=1');
+    await watch.stop();
+    assert.is(watch.items.length, seen + 1);
+    assert.is(await b.get('actor.x'), null);
+    assert.equal([(await b.get('actor.again'))?.revision, (await b.get('actor.kept'))?.revision], [again, kept]);
+    const anew = await b.put('actor.x', bytes('3'), 0);
+    assert.ok(anew > kept);
+    // Made by a client that is gone, met by another.
+    await a.delete('actor.x', anew);
+    const later = await backend.a.bucket(`contract_${buckets - 1}`);
+    assert.is((await take(4, signal => later.watch(signal))).at(-1)?.kind, 'current');
+    await later.tidy(0);
+    assert.instance(await refusal(a.put('actor.x', bytes('no'), anew)), WriteConflict);
+    await a.put('actor.x', bytes('4'), 0);
+  });
+
   test('a watch that runs while others write ends with what is stored, revisions only rising', async () => {
     const [a, b] = await fresh();
     const watches = Array.from({ length: 3 }, () => collect(signal => b.watch(signal)));

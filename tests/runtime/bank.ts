@@ -1,4 +1,5 @@
 /** One partition of accounts on the server in memory, under a virtual clock, with faults on request. */
+import type { Clock } from '../../src/actors/ports/clock.ts';
 import type { Journal, JournalEntry } from '../../src/actors/ports/journal.ts';
 import type { Mailbox, MailboxMessage } from '../../src/actors/ports/mailbox.ts';
 import type { StateEntry, StateStore } from '../../src/actors/ports/state-store.ts';
@@ -25,6 +26,7 @@ export interface Owner extends HostedPartition {
 
 export interface OwnerOptions {
   readonly epoch?: number;
+  readonly clock?: Clock;
   readonly behaviours?: readonly Behaviour<Account>[];
   readonly store?: StateStore;
   readonly mailbox?: Mailbox;
@@ -56,7 +58,7 @@ export class Bank {
       { partition: 0, epoch, lost: new AbortController().signal },
       options.behaviours ?? [account],
       {
-        clock: this.clock,
+        clock: options.clock ?? this.clock,
         random: this.#random,
         store: options.store ?? this.store,
         mailbox: options.mailbox ?? this.mailbox,
@@ -172,6 +174,7 @@ export function faultyStore(
     get: key => run('get', key, () => store.get(key)),
     put: (key, value, expected) => run('put', key, () => store.put(key, value, expected)),
     delete: (key, expected) => run('delete', key, () => store.delete(key, expected)),
+    tidy: minAgeMs => store.tidy(minAgeMs),
     watch: signal => store.watch(signal),
   };
 }

@@ -132,6 +132,7 @@ export class SimProcess {
       get: key => this.#read('store.get', () => real.get(key)),
       put: (key, value, expected) => this.#write('store.put', () => real.put(key, value, expected)),
       delete: (key, expected) => this.#write('store.delete', () => real.delete(key, expected)),
+      tidy: minAgeMs => this.#write('store.tidy', () => real.tidy(minAgeMs)),
       watch: signal => this.#follow(real.watch(signal)),
     };
   }

@@ -27,6 +27,12 @@ export interface StateStore {
   put(key: string, value: Uint8Array, expected: number): Promise<number>;
   /** Deletes under the same condition. @throws WriteConflict | WriteRetry | WriteUnknown */
   delete(key: string, expected: number): Promise<void>;
+  /**
+   * Removes what deletions that this client has known of for `minAgeMs` left in the store, such as markers for watchers
+   * that were away. Readers and writers notice nothing.
+   * @throws a retryable TroupeError: what is left is removed by a later call
+   */
+  tidy(minAgeMs: number): Promise<void>;
   /** Ends when the signal aborts; throws when the watch is lost beyond recovery. */
   watch(signal: AbortSignal): AsyncIterable<StateChange>;
 }

@@ -10,7 +10,7 @@ import type { Clock } from '../../actors/ports/clock.ts';
 import type { Journal, JournalEntry } from '../../actors/ports/journal.ts';
 import type { ActorAddress, Mailbox, MailboxMessage } from '../../actors/ports/mailbox.ts';
 import type { LogEntry, PredictionLog } from '../../actors/ports/prediction-log.ts';
-import type { StateChange, StateStore } from '../../actors/ports/state-store.ts';
+import type { StateChange, StateEntry, StateStore } from '../../actors/ports/state-store.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { encodeLogRecord, parseLogRecord } from '../../domain/log-record.ts';
 import {
@@ -59,6 +59,11 @@ export class MemoryServer {
     this.#broker.publish({ subject, body: body.slice(), headers, reply: null });
   }
 
+  /** Messages that a stream holds, as a server's own statistics tell. */
+  stored(stream: string): number {
+    return this.#stream(stream).retained().length;
+  }
+
   mailbox(): Mailbox {
     const partitions = this.#partitions;
     const stream = this.#mailboxStream();
@@ -82,12 +87,21 @@ export class MemoryServer {
   }
 
   stateStore(bucket: string): StateStore {
+    const clock = this.#clock;
     const stream = this.#stream(kvStream(bucket), { perSubject: 1, discard: 'old' });
+    const markers = new Map<number, number>();
+    const mark = (seq: number): void => {
+      if (!markers.has(seq)) markers.set(seq, clock.monotonic());
+    };
+    const entryOf = ({ subject, seq, body }: StoredMessage): StateEntry => ({
+      key: kvKey(bucket, subject),
+      value: body,
+      revision: seq,
+    });
     return {
       async get(key) {
         const message = stream.lastOf(kvSubject(bucket, key));
-        if (message === null || isDeleted(message)) return null;
-        return { key, value: message.body, revision: message.seq };
+        return message === null || isDeleted(message) ? null : entryOf(message);
       },
       async put(key, value, expected) {
         const subject = kvSubject(bucket, key);
@@ -96,25 +110,28 @@ export class MemoryServer {
         return stream.append(subject, value, {}, marker);
       },
       async delete(key, expected) {
-        stream.append(kvSubject(bucket, key), EMPTY, DELETED, expected);
+        mark(stream.append(kvSubject(bucket, key), EMPTY, DELETED, expected));
+      },
+      async tidy(minAgeMs) {
+        const before = clock.monotonic() - minAgeMs;
+        for (const [seq, knownAt] of markers) {
+          if (knownAt > before) break;
+          stream.remove(seq);
+          markers.delete(seq);
+        }
       },
       async *watch(signal): AsyncGenerator<StateChange, void, void> {
-        const currentSeq = stream.lastSeq;
-        let current = stream.firstSeq === 0;
-        if (current) yield { kind: 'current' };
-        for await (const message of stream.read(kvSubject(bucket, '>'), 1, signal)) {
-          const isOld = message.seq <= currentSeq;
-          if (!current && !isOld) {
-            current = true;
-            yield { kind: 'current' };
-          }
-          const key = kvKey(bucket, message.subject);
-          if (!isDeleted(message)) yield { kind: 'entry', entry: { key, value: message.body, revision: message.seq } };
-          else if (!isOld) yield { kind: 'deleted', key, revision: message.seq };
-          if (!current && message.seq === currentSeq) {
-            current = true;
-            yield { kind: 'current' };
-          }
+        const begun = stream.lastSeq;
+        for (const message of stream.retained()) {
+          if (signal.aborted) return;
+          if (isDeleted(message)) mark(message.seq);
+          else if (stream.get(message.seq) !== null) yield { kind: 'entry', entry: entryOf(message) };
+        }
+        yield { kind: 'current' };
+        for await (const message of stream.read(kvSubject(bucket, '>'), begun + 1, signal)) {
+          const { key, revision } = entryOf(message);
+          if (isDeleted(message)) yield { kind: 'deleted', key, revision };
+          else yield { kind: 'entry', entry: entryOf(message) };
         }
       },
     };

@@ -96,6 +96,17 @@ export class MemoryStream {
     }
   }
 
+  /** Every message retained, in order. */
+  retained(): readonly StoredMessage[] {
+    return this.#slots.filter(slot => !slot.removed);
+  }
+
+  /** Removes one message; nothing when it is gone. */
+  remove(seq: number): void {
+    const message = this.#from(seq);
+    if (message?.seq === seq) this.purge(message.subject, seq);
+  }
+
   /** MS3. Ends when the signal aborts. */
   async *read(filter: string, fromSeq: number, signal: AbortSignal): AsyncGenerator<StoredMessage, void, void> {
     const wanted = subjectFilter(filter);

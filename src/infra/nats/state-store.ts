@@ -4,8 +4,11 @@
  * SS1 Reads are the leader's (`allow_direct` is off, the stream API answers).
  * SS2 A bucket keeps one message per key, so its stream from the first message on is every current entry, oldest first,
  *     and then every change: a watch is one read of it, and resumes by sequence like any other.
+ * SS3 A deletion stores a marker. Whoever made it, or met it at the beginning of a watch, removes it when told to tidy up:
+ *     by its own sequence, so that nothing newer can be hit. Without it the key is as absent as with it.
  */
 
+import { JetStreamApiError } from '@nats-io/jetstream';
 import type { MsgHdrs } from '@nats-io/transport-node';
 import { headers } from '@nats-io/transport-node';
 import type { StateChange, StateEntry, StateStore } from '../../actors/ports/state-store.ts';
@@ -20,6 +23,13 @@ const EMPTY = new Uint8Array();
 
 export function natsStateStore(nats: Nats, bucket: string): StateStore {
   const stream = kvStream(bucket);
+
+  /** Sequences of markers to be removed, and since when they are known (SS3). */
+  const markers = new Map<number, number>();
+  let tidying: Promise<void> | null = null;
+  const mark = (seq: number): void => {
+    if (!markers.has(seq)) markers.set(seq, performance.now());
+  };
 
   /** The key's last message: an entry, or the marker of its deletion. */
   const last = (key: string) =>
@@ -55,7 +65,14 @@ export function natsStateStore(nats: Nats, bucket: string): StateStore {
     async delete(key, expected) {
       const header = headers();
       header.set(OPERATION, 'DEL');
-      await store(key, EMPTY, expected, header);
+      mark(await store(key, EMPTY, expected, header));
+    },
+
+    tidy(minAgeMs) {
+      tidying ??= removeMarkers(performance.now() - minAgeMs).finally(() => {
+        tidying = null;
+      });
+      return tidying;
     },
 
     async *watch(signal): AsyncGenerator<StateChange, void, void> {
@@ -70,7 +87,8 @@ export function natsStateStore(nats: Nats, bucket: string): StateStore {
           yield { kind: 'current' };
         }
         if (!isMarker(message.headers)) yield { kind: 'entry', entry: entryOf(key, message.data, message.seq) };
-        else if (!isOld) yield { kind: 'deleted', key, revision: message.seq };
+        else if (isOld) mark(message.seq);
+        else yield { kind: 'deleted', key, revision: message.seq };
         if (!current && (message.seq === state.last_seq || message.info.pending === 0)) {
           current = true;
           yield { kind: 'current' };
@@ -78,6 +96,14 @@ export function natsStateStore(nats: Nats, bucket: string): StateStore {
       }
     },
   };
+
+  async function removeMarkers(knownBefore: number): Promise<void> {
+    for (const [seq, knownAt] of markers) {
+      if (knownAt > knownBefore) return; // they are in the order in which they became known
+      await ask(nats, () => nats.jsm.streams.deleteMessage(stream, seq, false).catch(throwUnlessGone));
+      markers.delete(seq);
+    }
+  }
 
   /** The first write was refused for certain, so whatever happens here, the same write may be sent again. */
   async function markerOf(key: string, refusal: WriteConflict): Promise<number> {
@@ -88,6 +114,16 @@ export function natsStateStore(nats: Nats, bucket: string): StateStore {
     if (!isMarker(message.header)) throw refusal;
     return message.seq;
   }
+}
+
+/** nats-server's answers for a sequence that is not there: "sequence not found", and "delete failed" with the store's word. */
+const SEQUENCE_NOT_FOUND = 10043;
+const DELETE_FAILED = 10057;
+
+/** Another client was quicker, or a new entry has replaced the marker. */
+function throwUnlessGone(error: unknown): void {
+  const { code, message } = error instanceof JetStreamApiError ? error : { code: 0, message: '' };
+  if (code !== SEQUENCE_NOT_FOUND && !(code === DELETE_FAILED && /no message found/.test(message))) throw error;
 }
 
 const isMarker = (header: MsgHdrs | undefined): boolean => (header?.get(OPERATION) ?? '') !== '';
