@@ -45,6 +45,7 @@ const Told = Type.Object({ kind: Type.Union([Type.Literal('close'), Type.Literal
 
 export async function main(): Promise<void> {
   process.once('disconnect', () => process.kill(-process.pid, 'SIGKILL')); // we lead a group
+  const startedAt = systemClock.monotonic();
   const [orders] = await once(process, 'message');
   const { job, settings } = parse(Orders, orders, 'The orders of the node');
   const { credsFile, natsUrl, ffmpeg, ffprobe } = settings;
@@ -62,7 +63,7 @@ export async function main(): Promise<void> {
     decoder: await decoder,
     inference: inferenceFactory(),
   };
-  const runner = new Runner(ports, job, seq => say({ kind: 'committed', seq }));
+  const runner = new Runner(ports, job, seq => say({ kind: 'committed', seq }), startedAt);
   process.on('message', message => runner.stop(parse(Told, message, 'The word of the node').kind));
   process.on('SIGTERM', () => runner.stop('release'));
   const outcome = await runner.run();

@@ -39,6 +39,14 @@ export const LIMITS = {
   modelAnchors: 400_000,
   /** Boxes over the record threshold that NMS considers, best first: bounds a frame's post-processing to some 50 ms. */
   candidatesPerFrame: 30_000,
+  /**
+   * What is left of a deleted actor goes after this long (M7): by then nothing of its life can still be about to write. An
+   * attempt gives up that has not claimed its log `claimMs` after its start.
+   */
+  tombstoneMs: 3_600_000,
+  claimMs: 600_000,
+  /** Between two looks of a partition's owner at what may go, and what a deletion leaves in the store for its watchers. */
+  sweepMs: 300_000,
   /** Abnormal ends of `receive` on one message before it is dead-lettered. */
   poisonDeliveries: 3,
   /** The state transitions kept in a scenario's public history. */
@@ -123,6 +131,12 @@ invariant(LIMITS.messageBytes < LIMITS.stateBytes, 'a message must fit into a st
 invariant(LIMITS.stateBytes < LIMITS.payloadBytes, 'a state must fit into one NATS message');
 // `"<kind>.<64 characters>":[revision,index],` is at most 128 bytes.
 invariant(LIMITS.seenSenders * 128 <= LIMITS.stateBytes / 2, 'the senders remembered must leave room for the state');
+// A runner's clock starts with its process and the tombstone's at the commit that deletes; wall clocks differ and jump.
+invariant(2 * LIMITS.claimMs <= LIMITS.tombstoneMs, 'an attempt gives its claim up long before a tombstone goes');
+invariant(
+  4 * LIMITS.sweepMs <= LIMITS.tombstoneMs,
+  'an owner that was paused notices before a tombstone can have gone',
+);
 // One detection serialises to at most 160 bytes; one frame's detections may overshoot the batch by one frame.
 invariant(
   LIMITS.batchBytes + LIMITS.detectionsPerFrame * 160 < LIMITS.payloadBytes,

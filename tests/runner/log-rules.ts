@@ -1,4 +1,4 @@
-/** The rules of the prediction log, on whatever keeps it: L1, L2, L4, L6 of docs/LOG.md. */
+/** The rules of the prediction log, on whatever keeps it: L1, L2, L4, L6, L10 of docs/LOG.md. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { PredictionLog } from '../../src/actors/ports/prediction-log.ts';
@@ -41,10 +41,16 @@ export function troubled(
   };
 }
 
-export const opening = (log: PredictionLog, key: LogKey, attempt: number, lastSeq = 0): Promise<Opened> =>
+export const opening = (
+  log: PredictionLog,
+  key: LogKey,
+  attempt: number,
+  lastSeq = 0,
+  openBy = Number.POSITIVE_INFINITY,
+): Promise<Opened> =>
   LogWriter.open(
     { log, clock: systemClock, random: systemRandom },
-    { key, attempt, lastSeq, source: SOURCE, engine: ENGINE },
+    { key, attempt, lastSeq, source: SOURCE, engine: ENGINE, openBy },
     new AbortController().signal,
   );
 
@@ -324,6 +330,20 @@ export function logRules(name: string, open: () => Promise<Backend>): void {
     await backend.barePublish([SUBJECTS.log(key)], 'hello');
     await close(b.log, key, 2);
     assert.is(story(await records(a.log, key)), 'open 1, 0–0, closed 2');
+  });
+
+  test('L10: an attempt that is too late to claim its log opens nothing', async () => {
+    const key = fresh();
+    const late = await refusal(opening(backend.a.log, key, 1, 0, systemClock.monotonic() - 1));
+    assert.equal([late instanceof TroupeError && late.code, await records(backend.a.log, key)], ['unavailable', []]);
+    // What it does not hear of in time it does not say again.
+    const by = systemClock.monotonic() + 200;
+    const log = troubled(backend.a.log, Array(100).fill('unsent'));
+    assert.instance(await refusal(opening(log, key, 2, 0, by)), TroupeError);
+    assert.equal([systemClock.monotonic() > by, await records(backend.a.log, key)], [true, []]);
+    const writer = await writerOf(backend.a.log, key, 3);
+    await batch(writer, 0);
+    assert.is(story(await records(backend.a.log, key)), 'open 3, 0–0');
   });
 
   test('L6: an attempt told of a record that finds no log fails with log_lost and opens nothing', async () => {

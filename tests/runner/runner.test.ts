@@ -37,7 +37,7 @@ class Stage {
     this.spec = spec;
   }
 
-  start() {
+  start(startedAt = this.clock.monotonic()) {
     const { clock, random, log, bus, script } = this;
     const decoder = new ScriptedDecoder(script);
     const inference = new ScriptedInference(script, clock);
@@ -60,7 +60,12 @@ class Stage {
       workers: 2,
       heartbeatMs: 100,
     };
-    const runner = new Runner({ log, clock, random, bus, decoder, inference }, job, seq => committed.push(seq));
+    const runner = new Runner(
+      { log, clock, random, bus, decoder, inference },
+      job,
+      seq => committed.push(seq),
+      startedAt,
+    );
     let outcome: RunnerOutcome | null = null;
     const done = runner.run().then(ended => {
       outcome = ended;
@@ -123,6 +128,38 @@ test('N1: nothing is decoded before the log is claimed; a fenced attempt decodes
   const { reason, result } = await late.ended();
   assert.equal([reason, result, late.decoder.began], ['fenced', null, []]);
   assert.is(late.inference.closed, 1);
+});
+
+test('L10: an attempt whose log could not be claimed for `claimMs` ends with an error, and never opens it', async () => {
+  const stage = new Stage({ times: steady(40) });
+  const { log } = stage;
+  let up = false;
+  const answer = <T>(work: () => Promise<T>): Promise<T> => (up ? work() : Promise.reject(new WriteRetry('no leader')));
+  stage.log = {
+    ...log,
+    last: key => answer(() => log.last(key)),
+    append: (key, record, expected) => answer(() => log.append(key, record, expected)),
+  };
+  const attempt = stage.start();
+  await stage.clock.advance(LIMITS.claimMs);
+  assert.not.ok(attempt.over());
+  await stage.clock.advance(1_000);
+  assert.ok(attempt.over());
+  up = true;
+  const { reason } = await attempt.ended();
+  assert.is(typeof reason === 'object' && reason.error.code, 'unavailable');
+  assert.equal([await stage.records(), attempt.inference.closed], [[], 1]);
+});
+
+test('L10: the time that its process has waited before counts; once the log is open it may take as long as it likes', async () => {
+  const stage = new Stage({ times: steady(40), pace: () => stage.clock.sleep(LIMITS.claimMs) });
+  await stage.clock.advance(2 * LIMITS.claimMs);
+  const late = await stage.start(0).ended();
+  assert.is(typeof late.reason === 'object' && late.reason.error.code, 'unavailable');
+  assert.equal(await stage.records(), []);
+  const slow = stage.start();
+  await stage.clock.advance(50 * LIMITS.claimMs);
+  assert.is((await slow.ended()).reason, 'normal');
 });
 
 test('N1: a log that has ended is reported as ended, and nothing is decoded again', async () => {

@@ -1,9 +1,10 @@
 /**
- * The writing side of the prediction log: the fence and the checkpoint. Rules L1 and L2 of docs/LOG.md.
+ * The writing side of the prediction log: the fence and the checkpoint. Rules L1, L2 and L10 of docs/LOG.md.
  */
 
 import type { Engine } from '../../domain/engine.ts';
 import { invariant, TroupeError } from '../../domain/errors.ts';
+import { LIMITS } from '../../domain/limits.ts';
 import type { LogKey, LogRecord, Position } from '../../domain/log-record.ts';
 import type { Prediction } from '../../domain/prediction.ts';
 import type { SourceIdentity } from '../../domain/source.ts';
@@ -24,6 +25,8 @@ export interface Attempt {
   readonly lastSeq: number;
   readonly source: SourceIdentity;
   readonly engine: Engine;
+  /** On the clock's monotonic time: a log that has not been opened by then never is (L10). */
+  readonly openBy: number;
 }
 
 /** A newer attempt owns the log. Not an error to report: the writer just leaves. */
@@ -73,10 +76,10 @@ export class LogWriter {
     this.#expected = expected;
   }
 
-  /** L1, L6. @throws Fenced, TroupeError log_lost */
+  /** L1, L6, L10. @throws Fenced, TroupeError log_lost, unavailable */
   static async open(ports: LogWriterPorts, attempt: Attempt, signal: AbortSignal): Promise<Opened> {
     for (;;) {
-      const tail = await readTail(ports, attempt.key, signal);
+      const tail = await readTail(ports, attempt.key, signal, attempt.openBy);
       const last = tail.entry;
       if (last === null && attempt.lastSeq > 0) {
         throw new TroupeError(
@@ -91,7 +94,8 @@ export class LogWriter {
       const position = last?.record.position ?? null;
       const writer = new LogWriter(ports, attempt, signal, tail.seq);
       const { source, engine } = attempt;
-      if (await writer.#write({ kind: 'open', source, engine, position })) return { kind: 'open', writer, position };
+      const said: Said = { kind: 'open', source, engine, position };
+      if (await writer.#write(said, attempt.openBy)) return { kind: 'open', writer, position };
     }
   }
 
@@ -116,7 +120,7 @@ export class LogWriter {
   }
 
   /** L2. False when another writer's record came in between. */
-  async #write(said: Said): Promise<boolean> {
+  async #write(said: Said, by = Number.POSITIVE_INFINITY): Promise<boolean> {
     invariant(!this.#busy, 'one append at a time');
     this.#busy = true;
     const record = {
@@ -130,6 +134,7 @@ export class LogWriter {
     try {
       for (;;) {
         this.#signal.throwIfAborted();
+        throwIfLate(this.#ports, by);
         try {
           this.#expected = await this.#ports.log.append(this.#attempt.key, record, this.#expected);
           this.#n += 1;
@@ -173,14 +178,30 @@ export class LogWriter {
   }
 }
 
-async function readTail({ log, clock }: LogWriterPorts, key: LogKey, signal: AbortSignal): Promise<LogTail> {
+async function readTail(
+  ports: LogWriterPorts,
+  key: LogKey,
+  signal: AbortSignal,
+  by = Number.POSITIVE_INFINITY,
+): Promise<LogTail> {
   for (;;) {
     signal.throwIfAborted();
+    throwIfLate(ports, by);
     try {
-      return await log.last(key);
+      return await ports.log.last(key);
     } catch (error) {
       if (!isPassing(error)) throw error;
-      await clock.sleep(AGAIN_MS, signal);
+      await ports.clock.sleep(AGAIN_MS, signal);
     }
   }
+}
+
+/** L10 */
+function throwIfLate({ clock }: LogWriterPorts, by: number): void {
+  if (clock.monotonic() <= by) return;
+  const minutes = LIMITS.claimMs / 60_000;
+  throw new TroupeError(
+    'unavailable',
+    `The log could not be claimed within ${minutes} minutes of the attempt's start.`,
+  );
 }

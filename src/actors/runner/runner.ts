@@ -77,9 +77,19 @@ export class Runner {
   #passed = 0;
   #fruitful = false;
   #rate = { at: 0, passed: 0, fps: 0 };
+  readonly #startedAt: number;
 
-  /** @param onCommitted called when the first batch is in the log */
-  constructor(ports: RunnerPorts, job: RunnerJob, onCommitted: (seq: number) => void) {
+  /**
+   * @param onCommitted called when the first batch is in the log
+   * @param startedAt when the attempt began, on the clock's monotonic time: its process may have waited before (L10)
+   */
+  constructor(
+    ports: RunnerPorts,
+    job: RunnerJob,
+    onCommitted: (seq: number) => void,
+    startedAt = ports.clock.monotonic(),
+  ) {
+    this.#startedAt = startedAt;
     this.#ports = ports;
     this.#job = job;
     this.#onCommitted = onCommitted;
@@ -110,7 +120,8 @@ export class Runner {
     const { assignment, source, engine, model, workers } = this.#job;
     const { scenario, run, segment, attempt, lastSeq, spec } = assignment;
     const key = { scenario, run, segment };
-    const claim = { key, attempt, lastSeq, source: source.identity, engine };
+    const openBy = this.#startedAt + LIMITS.claimMs;
+    const claim = { key, attempt, lastSeq, source: source.identity, engine, openBy };
     const { width, height } = model.info.input;
     const slots = workers * LIMITS.ringSlotsPerWorker + LIMITS.ringSlotsLead;
     const ring = new FrameRing(slots, 3 * width * height);
