@@ -354,7 +354,7 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
     if (has('api')) {
       const projection = openProjection(path.join(config.data, 'projection.db'));
       closers.push(() => projection.close());
-      const mirror = new ScenarioMirror(store, clock, (id, lastRun) => projection.forget(id, lastRun));
+      const mirror = new ScenarioMirror(store, clock, (...gone) => projection.forget(...gone));
       await child('mirror', { start: async () => task(signal => mirror.run(signal)) });
       await child('projector', {
         start: async () => task(signal => new Projector({ log: predictionLog, store: projection, clock }).run(signal)),

@@ -185,7 +185,7 @@ test('X1: an export whose run is deleted meanwhile breaks off instead of looking
   api.projection.pages = function* (scenario, run, threshold) {
     for (const page of pages(scenario, run, threshold)) {
       yield page;
-      api.projection.forget('cam', 2);
+      api.projection.forget('cam', 2, 0);
     }
   };
   const outcome = await api

@@ -61,9 +61,11 @@ for (const killAt of [3, 8, 14, 22]) {
 test('Q2: a second result for one frame throws and leaves the file as it was', () => {
   using folder = temporaryFolder();
   const store = openProjection(path.join(folder.path, 'p.db'));
-  const twice = new LogWriter().run('cam', 1, 32, null).run('cam', 1, 32, null).entries;
-  store.apply(IDENTITY, twice.slice(0, 2));
-  assert.throws(() => store.apply(IDENTITY, twice.slice(2)), /UNIQUE/);
+  const log = new LogWriter().run('cam', 1, 32, null);
+  store.apply(IDENTITY, log.entries);
+  const [, frames] = log.entries;
+  if (frames !== undefined) log.append('cam', 1, frames.record);
+  assert.throws(() => store.apply(IDENTITY, log.entries), /UNIQUE/);
   assert.is(store.appliedSeq, 2);
   assert.equal(all(store), expected(32));
   store.close();
@@ -168,14 +170,72 @@ test('a deleted scenario is forgotten, entries that come late included, and its 
   const store = openProjection(path.join(folder.path, 'p.db'));
   const { entries } = new LogWriter().run('cam', 1, 320).run('cam', 2, 64).run('other', 1, 32);
   store.apply(IDENTITY, entries.slice(0, 5));
-  store.forget('cam', 1);
-  store.forget('cam', 1);
+  const through = entries.findLast(({ key }) => key.scenario === 'cam' && key.run === 1)?.seq ?? 0;
+  for (let i = 0; i < 2; i++) store.forget('cam', 1, through);
   store.apply(IDENTITY, entries);
   assert.equal(store.runs('cam'), [2]);
   assert.equal(all(store), []);
   assert.equal(all(store, { run: 2 }), expected(64));
   assert.equal(all(store, { scenario: 'other' }), expected(32));
   assert.is(store.appliedSeq, entries.length);
+  store.close();
+});
+
+test('Q6: a scenario that begins at run 1 again under a deleted one’s id has its own results, and only those', () => {
+  for (const told of [true, false]) {
+    for (const [first, last] of [
+      [320, 'end'],
+      [320, 'closed'],
+      [0, 'end'],
+      [32, null],
+    ] as const) {
+      using folder = temporaryFolder();
+      const store = openProjection(path.join(folder.path, 'p.db'));
+      const log = new LogWriter().run('cam', 1, first, last).run('other', 1, 32);
+      store.apply(IDENTITY, log.entries);
+      if (told) store.forget('cam', 1, log.entries.length);
+      log.run('cam', 1, 64);
+      store.apply(IDENTITY, log.entries);
+      assert.equal(all(store), expected(64));
+      assert.equal(all(store, { scenario: 'other' }), expected(32));
+      assert.equal(
+        store.heads('cam', 1).map(({ framesDone, ended }) => [framesDone, ended]),
+        [[64, true]],
+      );
+      store.close();
+    }
+  }
+});
+
+test('Q6: a log that begins again is known for it also when a later attempt is the first to open it', () => {
+  for (const [frames, last] of [
+    [0, 'end'],
+    [32, null],
+  ] as const) {
+    using folder = temporaryFolder();
+    const store = openProjection(path.join(folder.path, 'p.db'));
+    const log = new LogWriter().run('cam', 1, frames, last);
+    const [first] = log.entries;
+    if (first?.record.kind !== 'open') throw new Error('it is not opened');
+    log.append('cam', 1, { ...first.record, attempt: 2 });
+    store.apply(IDENTITY, log.entries);
+    assert.equal(
+      [all(store), store.heads('cam', 1).map(({ attempt, framesDone, ended }) => [attempt, framesDone, ended])],
+      [[], [[2, 0, false]]],
+    );
+    store.close();
+  }
+});
+
+test('Q6: the old one’s later runs go too, and a log that a second attempt goes on with stays', () => {
+  using folder = temporaryFolder();
+  const store = openProjection(path.join(folder.path, 'p.db'));
+  const log = new LogWriter().run('cam', 1, 64).run('cam', 2, 64).run('cam', 1, 32, null);
+  const last = log.entries.at(-1)?.record;
+  if (last?.kind !== 'frames') throw new Error('no frames');
+  log.append('cam', 1, { ...last, kind: 'open', attempt: 2, n: 0, source: { size: 1, sha256: 'aa' }, engine: ENGINE });
+  store.apply(IDENTITY, log.entries);
+  assert.equal([store.runs('cam'), all(store)], [[1], expected(32)]);
   store.close();
 });
 

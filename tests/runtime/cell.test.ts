@@ -5,8 +5,8 @@ import { MailboxFull, WriteRetry, WriteUnknown } from '../../src/actors/ports/wr
 import type { Committed } from '../../src/actors/runtime/committed.ts';
 import { TroupeError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
-import { HEADERS } from '../../src/domain/subjects.ts';
-import { type Account, account } from './account.ts';
+import { BUCKETS, HEADERS, kvStream } from '../../src/domain/subjects.ts';
+import { type Account, account, EMPTY } from './account.ts';
 import { Bank, faultyStore, first } from './bank.ts';
 
 const test = suite('Cell');
@@ -316,17 +316,236 @@ test('M7: messages that arrive while the record goes are processed in order', as
   assert.equal(await credits(bank, 'ghost'), [1, 2, 3]);
 });
 
-test('M7: the record of one that has told somebody something stays: its numbers go on rising (C3)', async () => {
+test('C3: a sender’s numbers go on rising over deletion, and when nothing is left of it', async () => {
   const bank = new Bank();
   await bank.claim();
-  for (const amount of [1, 2, 3]) await bank.command('ghost', 'forward', { to: 'b', amount });
+  for (const amount of [1, 2, 3]) {
+    await bank.command('ghost', 'forward', { to: 'b', amount });
+    assert.is(await bank.record('ghost'), null);
+  }
   assert.equal(await credits(bank, 'b'), [1, 2, 3]);
-  for (const amount of [4, 5]) {
+  for (const amount of [4, 5, 6, 7]) {
     await bank.command('a', 'transfer', { to: 'b', amount });
     await bank.command('a', 'close');
+    if (amount % 2 === 0) continue;
+    await bank.clock.advance(LIMITS.tombstoneMs + LIMITS.sweepMs);
+    assert.is(await bank.record('a'), null);
   }
-  assert.equal(await credits(bank, 'b'), [1, 2, 3, 4, 5]);
+  assert.equal(await credits(bank, 'b'), [1, 2, 3, 4, 5, 6, 7]);
 });
+
+test('C3: only the first word of one without a record costs a write more', async () => {
+  const bank = new Bank();
+  const puts = new Map<string, number>();
+  const store = faultyStore(bank.store, (operation, key) => {
+    if (operation === 'put') puts.set(key, (puts.get(key) ?? 0) + 1);
+    return undefined;
+  });
+  await bank.claim({ store });
+  await bank.command('a', 'deposit', { amount: 1 });
+  assert.is(puts.get('account.a'), 1);
+  for (const amount of [1, 2]) await bank.command('a', 'transfer', { to: 'b', amount });
+  assert.is(puts.get('account.a'), 3);
+  for (const amount of [1, 2]) await bank.command('c', 'transfer', { to: 'b', amount });
+  assert.is(puts.get('account.c'), 3);
+  assert.is(puts.get('account.b'), 4);
+});
+
+test('C3: a crash after the empty record, or a write of it that is ambiguous, loses and repeats nothing', async () => {
+  const bank = new Bank();
+  let puts = 0;
+  const dying = faultyStore(bank.store, operation =>
+    operation === 'put' && ++puts > 1 ? new Promise(() => {}) : undefined,
+  );
+  const owner = await bank.claim({ store: dying });
+  await bank.command('a', 'transfer', { to: 'b', amount: 1 });
+  assert.equal([(await bank.record('a'))?.state, (await bank.record('a'))?.cursor], [null, 0]);
+  await owner.crash();
+  const unheard = first(3, fail(new WriteUnknown('timed out')));
+  const store = faultyStore(bank.store, operation => (operation === 'put' ? { after: unheard } : undefined));
+  await bank.claim({ store });
+  await bank.command('c', 'transfer', { to: 'b', amount: 2 });
+  await bank.clock.advance(10_000);
+  assert.equal(await credits(bank, 'b'), [1, 2]);
+});
+
+test('M7: a tombstone stays for `tombstoneMs`, then it goes, and its cell with it; an idle store is not written to', async () => {
+  const bank = new Bank();
+  const writes: string[] = [];
+  const store = faultyStore(bank.store, (operation, key) => {
+    if (operation !== 'get') writes.push(`${operation} ${key}`);
+    return undefined;
+  });
+  const owner = await bank.claim({ store });
+  await bank.command('a', 'deposit', { amount: 1 });
+  await bank.command('kept', 'deposit', { amount: 1 });
+  await bank.command('a', 'close');
+  writes.length = 0;
+  await bank.clock.advance(LIMITS.tombstoneMs - 1);
+  assert.equal([(await bank.record('a'))?.state, owner.host.size, writes], [null, 2, []]);
+  await bank.clock.advance(LIMITS.sweepMs);
+  assert.equal([await bank.record('a'), owner.host.size, writes], [null, 1, ['delete account.a']]);
+  // One sweep later the store has nothing of it left either.
+  const left = (): number => bank.server.stored(kvStream(BUCKETS.state));
+  assert.is(left(), 2);
+  await bank.clock.advance(LIMITS.sweepMs);
+  assert.is(left(), 1);
+  await bank.command('a', 'deposit', { amount: 5 });
+  assert.equal([(await bank.account('a'))?.balance, owner.reports], [5, []]);
+  // Nor does a new owner do anything about those that live.
+  await owner.crash();
+  writes.length = 0;
+  const purge = async ({ id }: { id: string }): Promise<void> => void writes.push(`purge ${id}`);
+  await bank.claim({ store, mailbox: { ...bank.mailbox, purge } });
+  await bank.clock.advance(2 * LIMITS.tombstoneMs);
+  assert.equal(writes, []);
+});
+
+test('M7: its time counts from its death over owners and over later messages to it, and anew when it has existed again', async () => {
+  const bank = new Bank();
+  const half = LIMITS.tombstoneMs / 2;
+  const owner = await bank.claim();
+  for (const id of ['a', 'reborn']) {
+    await bank.command(id, 'deposit', { amount: 1 });
+    await bank.command(id, 'close');
+  }
+  await bank.clock.advance(half);
+  await owner.crash();
+  await bank.claim();
+  await bank.command('a', 'unheard_of');
+  await bank.command('reborn', 'deposit', { amount: 1 });
+  await bank.command('reborn', 'close');
+  await bank.clock.advance(half);
+  assert.equal(
+    (await bank.entries()).map(({ key }) => key),
+    ['account.reborn'],
+  );
+  await bank.clock.advance(half);
+  assert.equal(await bank.entries(), []);
+});
+
+test('M7: a tombstone waits until its last words are sent and its messages purged', async () => {
+  const bank = new Bank();
+  let [mute, purging] = [true, false];
+  const mailbox = {
+    ...mailboxThat(bank, () => {
+      if (mute) throw new WriteRetry('no leader');
+    }),
+    purge: async (...of: Parameters<typeof bank.mailbox.purge>) => {
+      if (!purging) throw unavailable;
+      await bank.mailbox.purge(...of);
+    },
+  };
+  const owner = await bank.claim({ mailbox });
+  await bank.command('a', 'transfer', { to: 'b', amount: 1 });
+  await bank.command('a', 'close');
+  await bank.clock.advance(2 * LIMITS.tombstoneMs);
+  assert.is((await bank.record('a'))?.state, null);
+  mute = false;
+  await bank.clock.advance(2 * LIMITS.sweepMs);
+  assert.equal(await credits(bank, 'b'), [1]);
+  assert.is((await bank.record('a'))?.state, null);
+  purging = true;
+  await bank.clock.advance(LIMITS.sweepMs);
+  assert.equal([await bank.record('a'), owner.reports], [null, []]);
+});
+
+test('M7: last words that a defect holds back keep the tombstone', async () => {
+  const bank = new Bank();
+  const owner = await bank.claim({ mailbox: mailboxThat(bank, fail(new Error('out of cheese'))) });
+  await bank.command('a', 'transfer', { to: 'b', amount: 1 });
+  await bank.command('a', 'close');
+  await bank.clock.advance(2 * LIMITS.tombstoneMs);
+  assert.is((await bank.record('a'))?.outbox.length, 1);
+  await owner.crash();
+  await bank.claim();
+  assert.equal(await credits(bank, 'b'), [1]);
+});
+
+test('M7: a new owner lets its predecessor’s tombstones go, but no cell before it has read past what that one had processed', async () => {
+  const bank = new Bank();
+  const purge = async (): Promise<void> => {};
+  const owner = await bank.claim({ mailbox: { ...bank.mailbox, purge } });
+  await bank.command('a', 'deposit', { amount: 1 });
+  await bank.command('a', 'close');
+  await owner.crash();
+  const late = Promise.withResolvers<void>();
+  // It has read what its predecessor left, and hands it on only after the sweep.
+  const mailbox = {
+    ...bank.mailbox,
+    read: async function* (partition: number, signal: AbortSignal) {
+      for await (const message of bank.mailbox.read(partition, signal)) {
+        await late.promise;
+        yield message;
+      }
+    },
+  };
+  const next = await bank.claim({ mailbox });
+  await bank.clock.advance(LIMITS.tombstoneMs + LIMITS.sweepMs);
+  assert.equal([await bank.record('a'), next.host.size], [null, 1]);
+  late.resolve();
+  await bank.command('b', 'deposit', { amount: 1 });
+  await bank.clock.advance(LIMITS.sweepMs);
+  assert.equal([await bank.record('a'), next.host.size, next.answers.length, next.reports], [null, 1, 1, []]);
+});
+
+for (const landed of [true, false])
+  test(`M7: a removal of which nothing was heard ${landed ? 'is found done' : 'is tried again'}`, async () => {
+    const bank = new Bank();
+    const lost = first(1, fail(new WriteUnknown('timed out')));
+    const store = faultyStore(bank.store, operation => {
+      if (operation !== 'delete') return undefined;
+      if (landed) return { after: lost };
+      lost();
+      return undefined;
+    });
+    const owner = await bank.claim({ store });
+    await bank.command('a', 'deposit', { amount: 1 });
+    await bank.command('a', 'close');
+    await bank.clock.advance(LIMITS.tombstoneMs + 2 * LIMITS.sweepMs);
+    assert.equal([await bank.entries(), owner.host.size, owner.reports], [[], 0, []]);
+  });
+
+test('M7: a tombstone that another owner has written to since is not removed', async () => {
+  const bank = new Bank();
+  const owner = await bank.claim();
+  await bank.command('a', 'deposit', { amount: 1 });
+  await bank.command('a', 'close');
+  await bank.overwrite('a', { epoch: 9, mark: 'other', state: EMPTY });
+  await bank.clock.advance(2 * LIMITS.tombstoneMs);
+  assert.equal([(await bank.record('a'))?.epoch, owner.reports], [9, []]);
+});
+
+for (const how of ['paused', 'cut off'] as const)
+  test(`M8: an owner that was ${how} for long makes no record where there is none`, async () => {
+    const bank = new Bank();
+    let [away, lateMs] = [false, 0];
+    const clock = {
+      now: () => bank.clock.now(),
+      timer: bank.clock.timer.bind(bank.clock),
+      sleep: bank.clock.sleep.bind(bank.clock),
+      monotonic: () => bank.clock.monotonic() + lateMs,
+    };
+    const store = faultyStore(bank.store, () => {
+      if (away) throw new WriteRetry('no answer');
+      return undefined;
+    });
+    const owner = await bank.claim({ store, clock });
+    await bank.command('a', 'deposit', { amount: 1 });
+    if (how === 'cut off') {
+      away = true;
+      await bank.clock.advance(LIMITS.tombstoneMs / 2 + 1);
+    } else lateMs = LIMITS.tombstoneMs / 2 + 1;
+    away = false;
+    await bank.command('a', 'deposit', { amount: 1 });
+    assert.is((await bank.account('a'))?.balance, 2); // where there is a record, it decides
+    assert.is(owner.ended(), null);
+    await bank.command('c', 'deposit', { amount: 1 });
+    assert.is(await bank.account('c'), null);
+    assert.ok(owner.ended() !== null);
+    await bank.claim();
+    assert.is((await bank.account('c'))?.balance, 1);
+  });
 
 test('M7: actors that never existed take no memory', async () => {
   const bank = new Bank();

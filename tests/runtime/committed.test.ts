@@ -7,6 +7,7 @@ import {
   emptyRecord,
   isNews,
   liveState,
+  needsRecord,
   step,
   stepAfterCrash,
 } from '../../src/actors/runtime/committed.ts';
@@ -151,13 +152,30 @@ test('C3: messages are numbered by the revision their commit expects, and by the
   assert.is(told?.kind === 'tell' && told.headers[HEADERS.number], '41.0');
 });
 
-test('C3: the record of one that existed, or told somebody something, keeps its numbers’ place when it goes', () => {
+test('C3: only one without a record needs one, and only to tell somebody something', () => {
+  const stepOf = (verb: string, body: unknown) => advance(emptyRecord(1), delivery(verb, body), 0).next;
+  const told = stepOf('forward', { to: 'b', amount: 1 });
+  const silent = [stepOf('deposit', { amount: 1 }), stepOf('unheard_of', {}), stepOf('close', {})];
+  assert.equal([needsRecord(0, told), needsRecord(7, told)], [true, false]);
+  assert.equal(
+    silent.map(next => needsRecord(0, next)),
+    [false, false, false],
+  );
+});
+
+test('M7: a record remembers when its actor was deleted until the actor exists again; one that never did has no such time', () => {
   const closed = advance(quiet, delivery('close', {})).next;
-  assert.equal([closed.state, closed.remnant, closed.timers], [null, {}, {}]);
-  const forwarded = advance(emptyRecord(1), delivery('forward', { to: 'b', amount: 1 })).next;
-  assert.equal([forwarded.state, forwarded.remnant], [null, {}]);
-  const refused = advance(emptyRecord(1), delivery('unheard_of', {})).next;
-  assert.equal([refused.state, refused.remnant], [null, undefined]);
+  assert.equal([closed.state, closed.remnant, closed.timers, closed.died], [null, {}, {}, NOW]);
+  assert.equal(decodeRecord(encodeRecord(closed)), closed);
+  const later = step({ ...input(closed, delivery('unheard_of', {})), now: NOW + 5 }).next;
+  const again = step({ ...input(closed, delivery('close', {})), now: NOW + 5 }).next;
+  assert.equal([later.died, again.died], [NOW, NOW]);
+  const reborn = advance(closed, delivery('deposit', { amount: 1 })).next;
+  assert.is('died' in reborn, false);
+  for (const verb of ['unheard_of', 'close']) {
+    const nobody = advance(emptyRecord(1), delivery(verb, {})).next;
+    assert.equal([nobody.state, nobody.remnant, nobody.died], [null, undefined, undefined]);
+  }
 });
 
 test('C4: the third abnormal end in a row dead-letters the message; another message in between starts anew', () => {

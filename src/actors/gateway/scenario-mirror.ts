@@ -15,14 +15,14 @@ const AGAIN_MS = 500;
 export class ScenarioMirror {
   readonly #store: StateStore;
   readonly #clock: Clock;
-  readonly #onGone: (id: string, lastRun: number) => void;
+  readonly #onGone: (id: string, lastRun: number, lastSeq: number) => void;
   readonly #docs = new Map<string, { readonly doc: ScenarioDoc | null; readonly revision: number }>();
   readonly #waiters = new Map<string, Set<() => void>>();
   /** True once everything that was stored when the watch began has been read. */
   current = false;
 
-  /** @param onGone called with every tombstone: the scenario and its runs up to `lastRun` are deleted */
-  constructor(store: StateStore, clock: Clock, onGone: (id: string, lastRun: number) => void) {
+  /** @param onGone called with every tombstone: the scenario and its runs up to `lastRun` are deleted, entries up to `lastSeq` */
+  constructor(store: StateStore, clock: Clock, onGone: (id: string, lastRun: number, lastSeq: number) => void) {
     this.#store = store;
     this.#clock = clock;
     this.#onGone = onGone;
@@ -38,10 +38,12 @@ export class ScenarioMirror {
             const record = decodeRecord(value);
             const id = key.slice(PREFIX.length);
             this.learn(id, visible(record), revision);
-            const lastRun = record.state === null ? record.remnant?.['lastRun'] : undefined;
-            if (typeof lastRun === 'number') this.#onGone(id, lastRun);
+            const { lastRun, lastSeq } = (record.state === null ? record.remnant : undefined) ?? {};
+            if (typeof lastRun === 'number' && typeof lastSeq === 'number') this.#onGone(id, lastRun, lastSeq);
           } else if (change.kind === 'deleted' && change.key.startsWith(PREFIX)) {
-            this.learn(change.key.slice(PREFIX.length), null, change.revision);
+            const id = change.key.slice(PREFIX.length);
+            this.learn(id, null, change.revision);
+            this.#docs.delete(id); // nothing older is under way any more: its tombstone has stood for long
           }
         }
       } catch (error) {

@@ -53,7 +53,10 @@ export interface ProjectionStore extends PredictionReader {
   apply(identity: LogIdentity, entries: readonly LogEntry[]): void;
   /** Forgets everything (the stream is another one). */
   reset(): void;
-  /** Forgets a deleted scenario's runs up to `throughRun`, those too whose entries are still to be applied. Repeating it is harmless. */
-  forget(scenario: string, throughRun: number): void;
+  /**
+   * Forgets a deleted scenario's runs up to `throughRun`; of what is still to be applied, entries up to `throughSeq`: behind
+   * it a new scenario of that id may have begun again at run 1. Repeating it is harmless.
+   */
+  forget(scenario: string, throughRun: number, throughSeq: number): void;
   close(): void;
 }

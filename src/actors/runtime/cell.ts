@@ -8,8 +8,10 @@
  *    neither ends the host: going on would let the next message move the cursor past this one.
  * M5 The outbox is sent in order, the next only after the last was stored; what was sent is trimmed by the next commit.
  * M6 Mailbox messages are purged only at or below a cursor whose commit was acknowledged or read back.
- * M7 The record of an actor that never existed (somebody told an unknown id something) goes when its refusal is out, and
- *    the cell with it.
+ * M7 A record goes, and its cell with it, when nothing can need it any more: its outbox is sent, its messages are purged,
+ *    and the actor never existed (somebody told an unknown id something), or was deleted `tombstoneMs` ago.
+ * M8 Only an owner that is in touch with the store makes a record where there is none: after a long pause, or cut off for
+ *    long, it may be late, and where a tombstone stood nothing refuses it any more (M7).
  */
 import { toJson } from '../../domain/json.ts';
 import { LIMITS } from '../../domain/limits.ts';
@@ -25,6 +27,7 @@ import {
   emptyRecord,
   isNews,
   liveState,
+  needsRecord,
   type OutboxMessage,
   type Step,
   step,
@@ -58,13 +61,19 @@ export interface CellOwner {
   crashed(error: unknown): void;
   /** One mailbox message is done with. */
   processed(): void;
+  /** M8 */
+  readonly inTouch: boolean;
   /** M7: the store holds nothing of this actor any more, and nothing waits for it. */
   forgotten(cell: Cell): void;
 }
 
-/** The commit that a delivery makes, ready to be stored. */
-interface Judged extends Step {
+/** A commit ready to be stored. */
+interface Sealed extends Step {
   readonly bytes: Uint8Array;
+}
+
+/** The commit that a delivery makes. */
+interface Judged extends Sealed {
   /** False: the delivery is to be tried again after this commit. */
   readonly done: boolean;
   /** The commit would change nothing. */
@@ -124,6 +133,11 @@ export class Cell<State = unknown> {
     this.#wake();
   }
 
+  /** M7: lets go of what has become old enough; nothing is written otherwise. */
+  sweep(): void {
+    if (this.#isForgettable && this.idle) void this.#tidy();
+  }
+
   /** Once the host has ended: no timer is left. */
   disarm(): void {
     for (const { timer } of this.#timers.values()) timer.cancel();
@@ -175,6 +189,10 @@ export class Cell<State = unknown> {
     while (!this.#signal.aborted && isNews(this.#record, delivery)) {
       const judged = this.#judge(delivery);
       if (judged.idle) return;
+      if (needsRecord(this.#revision, judged.next)) {
+        await this.#commit(this.#seal({ next: this.#record, answers: [] })); // C3
+        continue;
+      }
       if (await this.#commit(judged)) {
         for (const { inbox, body } of judged.answers) this.#answer(inbox, body);
         if (judged.done) return;
@@ -217,16 +235,17 @@ export class Cell<State = unknown> {
   }
 
   /** Marked as this cell's own commit (M4). */
-  #seal({ next, answers }: Step): Step & { readonly bytes: Uint8Array } {
+  #seal({ next, answers }: Step): Sealed {
     const { epoch } = this.#owner;
     const record = { ...next, epoch, mark: `${epoch}.${this.#ports.random.token(8)}.${++this.#marks}` };
     return { next: record, answers, bytes: encodeRecord(record) };
   }
 
   /** True when the record is stored and is ours; false when another write came first (M2). */
-  async #commit({ next: record, bytes }: Judged): Promise<boolean> {
+  async #commit({ next: record, bytes }: Sealed): Promise<boolean> {
     for (let delayMs = RETRY_FIRST_MS; ; delayMs = Math.min(delayMs * 2, RETRY_MOST_MS)) {
       this.#signal.throwIfAborted();
+      if (this.#revision === 0 && !this.#owner.inTouch) throw new Error('out of touch for too long to make a record'); // M8
       try {
         const revision = await this.#ports.store.put(this.#key, bytes, this.#revision);
         this.#adopt(record, revision);
@@ -357,16 +376,17 @@ export class Cell<State = unknown> {
     }
   }
 
-  /** M7: nobody, with nothing left to send. */
+  /** M7, but for the purge. */
   get #isForgettable(): boolean {
-    const { state, remnant } = this.#record;
-    return state === null && remnant === undefined && this.#unsent() === undefined;
+    const { state, remnant, died = Number.POSITIVE_INFINITY } = this.#record;
+    if (state !== null || this.#unsent() !== undefined) return false;
+    return remnant === undefined || this.#ports.clock.now() - died >= LIMITS.tombstoneMs;
   }
 
   async #forget(): Promise<void> {
     this.#draining = true;
     try {
-      if (this.#revision > 0) await this.#ports.store.delete(this.#key, this.#revision);
+      await this.#delete();
       this.#record = { ...emptyRecord(this.#behaviour.version), cursor: this.#record.cursor };
       this.#revision = 0;
       this.#sent = [-1, -1];
@@ -374,6 +394,17 @@ export class Cell<State = unknown> {
     } finally {
       this.#draining = false;
       this.#wake();
+    }
+  }
+
+  /** @throws what `isPassing` knows, or WriteConflict: it is still there */
+  async #delete(): Promise<void> {
+    if (this.#revision === 0) return;
+    try {
+      await this.#ports.store.delete(this.#key, this.#revision);
+    } catch (error) {
+      const landed = error instanceof WriteConflict || error instanceof WriteUnknown;
+      if (!landed || (await this.#ports.store.get(this.#key)) !== null) throw error;
     }
   }
 

@@ -3,8 +3,9 @@
  *
  * C1 State, timers, cursor and outgoing messages change in ONE record: never torn apart.
  * C2 A message at or below the cursor, or at or below the sender's last number, changes nothing.
- * C3 A message's number is (revision the commit expects, index): increasing per sender, over deletion and re-creation too.
- *    So the record of one that has existed, or has told anybody anything, stays as a tombstone with its remnant.
+ * C3 A message's number is (revision the commit expects, index): increasing per sender, over deletion and re-creation too,
+ *    since the server gives revisions once. One without a record has none yet: before it tells anybody anything, it commits
+ *    an empty one.
  * C4 A message whose `receive` ended abnormally three times is dead-lettered in the commit that moves the cursor past it.
  */
 import Type, { type Static } from 'typebox';
@@ -49,8 +50,10 @@ export const Committed = Type.Object({
   cursor: Type.Integer(),
   /** null: a tombstone. */
   state: Type.Unknown(),
-  /** What outlived the last deletion; without it a tombstone may go (M7). */
+  /** What outlived the last deletion. */
   remnant: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  /** Wall clock of the deletion; only while it does not exist (M7). */
+  died: Type.Optional(Type.Number()),
   timers: Type.Record(Type.String(), Type.Object({ at: Type.Number(), verb: Type.String(), body: Type.Unknown() })),
   outbox: Type.Array(OutboxMessage),
   /** Last number per sender, in the order they were last heard; at most `seenSenders`. */
@@ -117,6 +120,10 @@ export interface StepInput<State> {
   readonly now: number;
   readonly random: Random;
 }
+
+/** C3: whether the step's messages need numbers that only a stored record gives. */
+export const needsRecord = (revision: number, { outbox }: Committed): boolean =>
+  revision === 0 && outbox.some(message => message.kind === 'tell');
 
 /** C2: false when the delivery changes nothing and nothing need be written for it. */
 export function isNews(record: Committed, delivery: Delivery): boolean {
@@ -189,9 +196,11 @@ export function step<State>(input: StepInput<State>): Step {
     const after = behaviour.receive(state, delivery, context);
     if (after === null) {
       next.timers = {};
-      if (state !== null) next.remnant = behaviour.remnant?.(state) ?? {};
-      else if (next.outbox.some(message => message.kind === 'tell')) next.remnant ??= {}; // C3
-    }
+      if (state !== null) {
+        next.remnant = behaviour.remnant?.(state) ?? {};
+        next.died = now;
+      }
+    } else delete next.died;
     next.state = after;
   } catch (error) {
     // An expected refusal may be thrown from any depth of `receive`; the state stays as it was.

@@ -7,17 +7,20 @@
  * O4 When the claim is lost the host stops at once, with everything that its cells have under way.
  * O5 An actor whose record cannot be read is reported and left alone, its messages with it; the others go on.
  * O6 At most `partitionQueue` messages are taken and not yet processed; then the mailbox is read no further.
- * O7 A host that is to hand over takes no further message, finishes and answers what it has taken, and then ends.
+ * O8 A host that is to hand over takes no further message, finishes and answers what it has taken, and then ends.
+ * O7 Every `sweepMs` it looks what has become old enough to go: tombstones (M7), and what the store keeps of deletions.
  */
 
 import { toProblem } from '../../domain/errors.ts';
 import { isId } from '../../domain/ids.ts';
 import { toJson } from '../../domain/json.ts';
 import { LIMITS } from '../../domain/limits.ts';
-import { HEADERS, SUBJECTS } from '../../domain/subjects.ts';
+import { HEADERS, PARTITIONS_KEY, SUBJECTS } from '../../domain/subjects.ts';
 import type { TreeNode } from '../../domain/tree.ts';
+import type { Timer } from '../ports/clock.ts';
 import type { ActorAddress, MailboxMessage } from '../ports/mailbox.ts';
 import type { StateEntry } from '../ports/state-store.ts';
+import { isPassing } from '../ports/write-outcome.ts';
 import type { Behaviour } from './behaviour.ts';
 import { Cell, type CellOwner, type CellPorts } from './cell.ts';
 import type { ExitReason } from './exit-reason.ts';
@@ -51,6 +54,9 @@ export class PartitionHost {
   #underWay = 0;
   #room: () => void = () => {};
   #handingOver = false;
+  /** When the store was last asked something that it answered, on the clock's monotonic time (M8). */
+  #inTouchAt: number;
+  #sweeping: Timer;
 
   /** @param entries the partition's stored records, as of after the claim */
   constructor(
@@ -63,9 +69,13 @@ export class PartitionHost {
     this.epoch = claim.epoch;
     this.#behaviours = behaviours;
     this.#ports = ports;
+    const isInTouch = (): boolean => ports.clock.monotonic() - this.#inTouchAt <= LIMITS.tombstoneMs / 2;
     this.#owner = {
       epoch: claim.epoch,
       signal: this.#stop.signal,
+      get inTouch() {
+        return isInTouch();
+      },
       fenced: () => this.#end('fenced'),
       crashed: error => this.#end({ error: toProblem(error) }),
       processed: () => this.#processed(),
@@ -74,6 +84,8 @@ export class PartitionHost {
         if (cell.cursor <= this.#read) this.#cells.delete(keyOf(cell.self));
       },
     };
+    this.#inTouchAt = ports.clock.monotonic();
+    this.#sweeping = this.#sweepLater();
     for (const entry of entries) this.#restore(entry);
     this.exited = this.#run(claim.lost);
   }
@@ -84,7 +96,7 @@ export class PartitionHost {
     await this.exited;
   }
 
-  /** O7. @param patienceMs after which it ends all the same: what was committed goes on with the next owner */
+  /** O8. @param patienceMs after which it ends all the same: what was committed goes on with the next owner */
   async handOver(patienceMs: number): Promise<void> {
     const { clock } = this.#ports;
     const deadline = clock.monotonic() + patienceMs;
@@ -140,7 +152,7 @@ export class PartitionHost {
     try {
       for (const cell of this.#cells.values()) cell.resume(); // O1
       for await (const message of this.#ports.mailbox.read(this.partition, signal)) {
-        if (this.#handingOver) continue; // O7: the next owner reads it again
+        if (this.#handingOver) continue; // O8: the next owner reads it again
         this.#deliver(message); // O2
         while (this.#underWay >= LIMITS.partitionQueue && !signal.aborted)
           await new Promise<void>(resolve => {
@@ -157,9 +169,31 @@ export class PartitionHost {
   #end(reason: ExitReason): ExitReason {
     this.#reason ??= reason;
     this.#stop.abort(new Error('partition ended'));
+    this.#sweeping.cancel();
     for (const cell of this.#cells.values()) cell.disarm();
     this.#room();
     return this.#reason;
+  }
+
+  #sweepLater(): Timer {
+    return this.#ports.clock.timer(LIMITS.sweepMs, () => {
+      this.#sweeping = this.#sweepLater();
+      void this.#sweep();
+    });
+  }
+
+  /** O7 */
+  async #sweep(): Promise<void> {
+    const { clock, store, report } = this.#ports;
+    for (const cell of this.#cells.values()) cell.sweep();
+    try {
+      const askedAt = clock.monotonic();
+      await store.get(PARTITIONS_KEY); // whatever it answers
+      this.#inTouchAt = askedAt;
+      await store.tidy(LIMITS.sweepMs);
+    } catch (error) {
+      if (!isPassing(error)) report({ kind: 'partition', id: `${this.partition}` }, 'sweep', error);
+    }
   }
 
   #processed(): void {

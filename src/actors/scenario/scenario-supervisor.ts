@@ -12,7 +12,8 @@
  * X6 More than `intensity` counted restarts in `period`, or five attempts in a row without a new frame: `failed`.
  *    Node loss, drain and fencing are counted only against an attempt that committed nothing. Permanent errors fail at once.
  * X7 A runner that does not answer a stop is stopped at the log: the supervisor writes `closed` with the next attempt number (L4).
- * X8 Run numbers of an id never repeat, not even over deletion.
+ * X8 Run numbers of an id do not repeat while anything of an earlier life can still be running: they go on over deletion,
+ *    until its tombstone goes (M7).
  */
 import { isDeepStrictEqual } from 'node:util';
 import Type, { type Static } from 'typebox';
@@ -115,7 +116,10 @@ export function scenarioSupervisor(settings: ScenarioSettings): Behaviour<Scenar
         restarts,
         attempt,
       })),
-    remnant: doc => ({ lastRun: doc.run }),
+    remnant: doc => ({
+      lastRun: doc.run,
+      lastSeq: Math.max(...doc.pastRuns.map(past => past.lastSeq), lastSeqOf(doc.segments)),
+    }),
   };
 }
 

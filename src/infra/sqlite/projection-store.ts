@@ -7,6 +7,8 @@
  * Q3 What is stored is what the log holds (`recordThreshold`); `threshold` filters on reading.
  * Q4 Reads use keyset pagination: no read holds more than its limit, however long the run.
  * Q5 A file of another schema version, or one that SQLite refuses, is replaced by an empty one.
+ * Q6 A log that begins again belongs to a new scenario of a deleted one's id (run numbers begin again, docs/LOG.md): what was
+ *    stored of the old one goes, also when this node was away while it was deleted.
  */
 import { rmSync } from 'node:fs';
 import Database from 'better-sqlite3';
@@ -14,9 +16,10 @@ import type { LogEntry, LogIdentity } from '../../actors/ports/prediction-log.ts
 import type { LogHead, PredictionQuery, ProjectionStore } from '../../actors/ports/projection.ts';
 import { invariant } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
+import type { LogRecord } from '../../domain/log-record.ts';
 import { atThreshold, type Prediction, predictionLine } from '../../domain/prediction.ts';
 
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 
 // `top` is the highest score of the frame: with it a minimum score is decided without reading the JSON.
 // Clustered by key (no rowid), so that a run's frames lie together however many scenarios are written at once.
@@ -31,7 +34,7 @@ const SCHEMA = `
     kind TEXT NOT NULL, frames INTEGER NOT NULL, last_frame INTEGER, engine TEXT, warnings TEXT, ended INTEGER NOT NULL,
     PRIMARY KEY (scenario, run, segment)
   ) WITHOUT ROWID;
-  CREATE TABLE forgotten (scenario TEXT PRIMARY KEY, through_run INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE forgotten (scenario TEXT PRIMARY KEY, through_run INTEGER NOT NULL, through_seq INTEGER NOT NULL) WITHOUT ROWID;
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
@@ -126,7 +129,7 @@ class SqliteProjection implements ProjectionStore {
     for (const entry of entries) {
       if (position !== null && entry.seq <= position.seq) continue;
       position = { created: identity.created, seq: entry.seq, at: entry.at };
-      if (entry.key.run > (this.#sql.forgottenThrough.get(entry.key.scenario) ?? 0)) this.#applyOne(entry);
+      if (this.#sql.forgotten.get(entry.key.scenario, entry.key.run, entry.seq) === undefined) this.#applyOne(entry);
     }
     // Q1
     if (position !== null) this.#sql.moveTo.run(position.created, position.seq, position.at);
@@ -134,6 +137,10 @@ class SqliteProjection implements ProjectionStore {
   }
 
   #applyOne({ key, seq, record }: LogEntry): void {
+    if (record.kind === 'open') {
+      const known = this.#sql.heads.all(key.scenario, key.run).find(({ segment }) => segment === key.segment);
+      if (known !== undefined && beginsAgain(known, record)) this.#drop(key.scenario, key.run);
+    }
     if (record.kind === 'frames') {
       for (const prediction of record.predictions) {
         // Q2: a plain INSERT
@@ -228,12 +235,18 @@ class SqliteProjection implements ProjectionStore {
     this.#position = null;
   }
 
-  forget(scenario: string, throughRun: number): void {
+  forget(scenario: string, throughRun: number, throughSeq: number): void {
     this.#db.transaction(() => {
-      this.#sql.forget.run(scenario, throughRun);
-      this.#sql.deletePredictions.run(scenario, throughRun);
-      this.#sql.deleteHeads.run(scenario, throughRun);
+      this.#sql.forget.run(scenario, throughRun, throughSeq);
+      this.#sql.deletePredictions.run(scenario, 0, throughRun);
+      this.#sql.deleteHeads.run(scenario, 0, throughRun);
     })();
+  }
+
+  /** Runs from `fromRun` on: earlier ones may be the new scenario's own. */
+  #drop(scenario: string, fromRun: number): void {
+    this.#sql.deletePredictions.run(scenario, fromRun, Number.MAX_SAFE_INTEGER);
+    this.#sql.deleteHeads.run(scenario, fromRun, Number.MAX_SAFE_INTEGER);
   }
 
   close(): void {
@@ -241,6 +254,10 @@ class SqliteProjection implements ProjectionStore {
     this.#db.close();
   }
 }
+
+/** Q6: by L1 an attempt opens a log with a number above every earlier one, after the frames passed, and never after its end. */
+const beginsAgain = (known: HeadRow, { attempt, position }: LogRecord): boolean =>
+  known.ended === 1 || attempt <= known.attempt || (position === null && known.last_frame !== null);
 
 /** Q3 */
 const shown = (body: string, threshold: number): Prediction => atThreshold(JSON.parse(body) as Prediction, threshold);
@@ -271,11 +288,13 @@ function statements(db: Database.Database) {
       .pluck(),
     heads: db.prepare<[string, number], HeadRow>('SELECT * FROM head WHERE scenario = ? AND run = ? ORDER BY segment'),
     runs: db.prepare<[string], number>('SELECT DISTINCT run FROM head WHERE scenario = ? ORDER BY run').pluck(),
-    forget: db.prepare<[string, number]>(
-      'INSERT INTO forgotten VALUES (?, ?) ON CONFLICT DO UPDATE SET through_run = max(excluded.through_run, through_run)',
+    forget: db.prepare<[string, number, number]>('INSERT OR REPLACE INTO forgotten VALUES (?, ?, ?)'),
+    forgotten: db.prepare<[string, number, number]>(
+      'SELECT 1 FROM forgotten WHERE scenario = ? AND through_run >= ? AND through_seq >= ?',
     ),
-    forgottenThrough: db.prepare<[string], number>('SELECT through_run FROM forgotten WHERE scenario = ?').pluck(),
-    deletePredictions: db.prepare<[string, number]>('DELETE FROM prediction WHERE scenario = ? AND run <= ?'),
-    deleteHeads: db.prepare<[string, number]>('DELETE FROM head WHERE scenario = ? AND run <= ?'),
+    deletePredictions: db.prepare<[string, number, number]>(
+      'DELETE FROM prediction WHERE scenario = ? AND run BETWEEN ? AND ?',
+    ),
+    deleteHeads: db.prepare<[string, number, number]>('DELETE FROM head WHERE scenario = ? AND run BETWEEN ? AND ?'),
   };
 }

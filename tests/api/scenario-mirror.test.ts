@@ -1,0 +1,42 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { ScenarioMirror } from '../../src/actors/gateway/scenario-mirror.ts';
+import { type Committed, emptyRecord } from '../../src/actors/runtime/committed.ts';
+import { encodeRecord } from '../../src/actors/runtime/record-codec.ts';
+import type { ScenarioDoc } from '../../src/domain/scenario-doc.ts';
+import { BUCKETS } from '../../src/domain/subjects.ts';
+import { MemoryServer } from '../../src/infra/memory/memory-server.ts';
+import { VirtualClock } from '../../src/infra/memory/virtual-clock.ts';
+
+const test = suite('ScenarioMirror');
+
+test('a tombstone tells what is deleted, and nothing is kept of an id whose tombstone is gone', async () => {
+  const clock = new VirtualClock();
+  const store = new MemoryServer({ clock, partitions: 16 }).stateStore(BUCKETS.state);
+  const gone: unknown[] = [];
+  const mirror = new ScenarioMirror(store, clock, (...of) => gone.push(of));
+  const over = new AbortController();
+  const running = mirror.run(over.signal);
+  const put = async (change: Partial<Committed>, expected: number): Promise<number> =>
+    store.put('scenario.cam', encodeRecord({ ...emptyRecord(1), ...change }), expected);
+  const doc = { id: 'cam', deleting: null } as ScenarioDoc;
+  const listed = async (): Promise<string[]> => {
+    await clock.settle();
+    return mirror.list().map(({ id }) => id);
+  };
+
+  const created = await put({ state: doc }, 0);
+  assert.equal(await listed(), ['cam']);
+  const deleted = await put({ remnant: { lastRun: 3, lastSeq: 70 }, died: 1 }, created);
+  assert.equal([await listed(), gone], [[], [['cam', 3, 70]]]);
+  mirror.learn('cam', doc, created); // an answer that took its time
+  assert.equal(await listed(), []);
+  await store.delete('scenario.cam', deleted);
+  assert.equal(await listed(), []);
+  mirror.learn('cam', doc, created);
+  assert.equal(await listed(), ['cam'], 'no revision of it is remembered');
+  over.abort();
+  await running;
+});
+
+test.run();
