@@ -31,7 +31,10 @@ import { placeRunner } from './actors/orchestrator/place-runner.ts';
 import { orchestratorIn } from './actors/orchestrator-address.ts';
 import { Membership } from './actors/ownership/membership.ts';
 import { Ownership } from './actors/ownership/ownership.ts';
+import type { Decoder } from './actors/ports/decoder.ts';
+import type { ModelCatalog } from './actors/ports/inference.ts';
 import type { Mailbox } from './actors/ports/mailbox.ts';
+import type { ProcessLauncher } from './actors/ports/process-launcher.ts';
 import type { StateEntry, StateStore } from './actors/ports/state-store.ts';
 import { Projector } from './actors/projector/projector.ts';
 import { describeExit, type ExitReason } from './actors/runtime/exit-reason.ts';
@@ -86,6 +89,13 @@ export interface RunningNode {
   stop(): Promise<void>;
 }
 
+/** Parts of a node that may be replaced, for what is measured or tried without processes, videos and models. */
+export interface NodeParts {
+  readonly launcher: ProcessLauncher;
+  readonly decoder: Decoder;
+  readonly models: ModelCatalog;
+}
+
 /** A node whose parts keep dying is better dead: its own supervisor (systemd, a container) or its user decides. */
 const ROOT: SupervisorFlags = { strategy: 'one_for_one', intensity: 10, periodMs: 60_000 };
 /** Children that nobody restarts here: their durable supervisors do. */
@@ -94,9 +104,14 @@ const STOP_MS = 5_000;
 
 /**
  * Starts a node; resolves when it serves.
+ * @param parts the real ones where none is given
  * @throws TroupeError with what to do: DATA or port in use, no nats-server, no ffmpeg
  */
-export async function startNode(config: NodeConfig, log: (line: string) => void): Promise<RunningNode> {
+export async function startNode(
+  config: NodeConfig,
+  log: (line: string) => void,
+  parts: Partial<NodeParts> = {},
+): Promise<RunningNode> {
   await mkdir(config.data, { recursive: true, mode: 0o700 });
   const lock = await lockFile(config.data, 'lock', LIMITS.dataLockMs);
   const starting = new AbortController();
@@ -189,10 +204,9 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
     const silenceMs = heartbeatMs * misses;
     const directory = new HeartbeatDirectory({ clock, bus }, silenceMs);
     closers.push(() => directory.close());
-    const models = await openModelCatalog({
-      dirs: [asset('models'), path.join(config.data, 'models')],
-      roots: config.roots,
-    });
+    const models =
+      parts.models ??
+      (await openModelCatalog({ dirs: [asset('models'), path.join(config.data, 'models')], roots: config.roots }));
 
     // ── runners ──
     const hosts = await supervise('partitions', DYNAMIC);
@@ -220,13 +234,13 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
     closers.push(() => presence.close());
     if (has('runner')) {
       const media = findFfmpeg({ given: config.programs.ffmpeg, ...config.programs });
-      if (media === null) {
+      const decoder = parts.decoder ?? (media === null ? null : await ffmpegDecoder(media));
+      if (decoder === null) {
         throw new TroupeError(
           'unavailable',
           'ffmpeg and ffprobe were not found. Install ffmpeg (apt-get install ffmpeg), set TROUPE_FFMPEG, or run: npm run setup',
         );
       }
-      const decoder = await ffmpegDecoder(media);
       const runners = await supervise('runners', DYNAMIC);
       await child('runners', { type: 'supervisor', start: async () => runners });
       const engine = { decoder: decoder.engine, ...ENGINE, cpu: cpuClass() };
@@ -238,7 +252,7 @@ export async function startNode(config: NodeConfig, log: (line: string) => void)
               bus,
               clock,
               mailbox,
-              launcher: processLauncher(),
+              launcher: parts.launcher ?? processLauncher(),
               models,
               decoder,
               runners,
