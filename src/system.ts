@@ -327,7 +327,7 @@ export async function startNode(
               const root = orchestratorIn(partition);
               const capacity = directory.onCapacity(() => owned.signal(root, 'capacity', {}));
               void owned.handle.exited.then(() => capacity.close());
-              return { ...owned.handle, tree: () => [orchestratorRow(config.node, partition, owned.tree(root))] };
+              return { ...owned.handle, tree: () => [orchestratorRow(config.node, partition, owned.tree('scenario'))] };
             },
           });
         }

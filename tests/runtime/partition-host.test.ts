@@ -260,14 +260,18 @@ test('memory: at most a bounded number of messages is taken from the mailbox and
   assert.equal([(await bank.retained()).length, owner.reports], [0, []]);
 });
 
-test('tree: a host shows the child table that the actor’s committed state gives', async () => {
+test('tree: a host shows the actors that exist, each with the child table that its committed state gives', async () => {
   const bank = new Bank();
   const owner = await bank.claim();
   await bank.command('a', 'work', { key: 'w' });
-  assert.equal(
-    owner.tree({ kind: 'account', id: 'a' }).map(({ id, type }) => [id, type]),
-    [['w', 'worker']],
-  );
+  await bank.command('b', 'deposit', { amount: 1 });
+  await bank.command('c', 'deposit', { amount: 1 });
+  await bank.command('c', 'close');
+  const shown = owner.tree('account').map(({ id, type, children }) => [id, type, children.map(child => child.id)]);
+  assert.equal(shown, [
+    ['account/a', 'supervisor', ['w']],
+    ['account/b', 'supervisor', []],
+  ]);
 });
 
 test.run();

@@ -47,29 +47,6 @@ const refused = (of: Assignment, round: number) => ({
 
 const test = suite('orchestrator');
 
-test('Y1: the child table holds exactly the scenarios that exist, whatever is repeated', () => {
-  const actor = world();
-  const said = fc.array(fc.tuple(fc.constantFrom('child_started', 'child_terminated'), fc.constantFrom('a', 'b', 'c')));
-  fc.assert(
-    fc.property(said, messages => {
-      const expected = new Set(actor.state?.scenarios);
-      for (const [verb, id] of messages) {
-        actor.deliver('sys', verb, { id });
-        if (verb === 'child_started') expected.add(id);
-        else expected.delete(id);
-      }
-      assert.equal([...(actor.state?.scenarios ?? [])].sort(), [...expected].sort());
-    }),
-    { seed: 3 },
-  );
-  actor.deliver('sys', 'child_started', { id: 'cam' });
-  const row =
-    actor.state === null
-      ? undefined
-      : actor.behaviour.inspect?.(actor.state).find(child => child.id === 'scenario/cam');
-  assert.equal(row?.actor, { kind: 'scenario', id: 'cam' });
-});
-
 test('Y2: a newer attempt or run replaces an older one, an older one does not come back', () => {
   const actor = world();
   actor.deliver('sys', 'place', assignment(7));

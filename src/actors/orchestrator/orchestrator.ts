@@ -1,8 +1,8 @@
 /**
- * The orchestrator of one partition: root of its tree. Admits scenario supervisors into its child table and has their
- * attempts placed on nodes. Pure; the asking itself is the errand `place-runner`.
+ * The orchestrator of one partition: root of its tree. Has the attempts of its scenario supervisors placed on nodes. Pure; the
+ * asking itself is the errand `place-runner`.
  *
- * Y1 The child table holds exactly the scenario supervisors that exist in the partition.
+ * Y1 Its children are the scenario supervisors that exist in the partition: derived, so no table can grow or be wrong.
  * Y2 One placement per segment: a newer attempt replaces an older one, a withdrawn one is asked for no more.
  * Y3 A placement that no node took is tried again when capacity changes and at the latest after `placementRetryMs`:
  *    never "in the queue for ever".
@@ -12,12 +12,9 @@ import { Assignment, AttemptBody, Placed, Refusal } from '../../domain/messages.
 import { attemptKey } from '../../domain/scenario-doc.ts';
 import type { Behaviour, Context, Errand } from '../runtime/behaviour.ts';
 
-const ChildBody = Type.Object({ id: Type.String() });
 const Refused = Type.Object({ key: Type.String(), round: Type.Integer(), refusals: Type.Array(Refusal) });
 
 const VERBS = {
-  child_started: { class: 'sys', body: ChildBody },
-  child_terminated: { class: 'sys', body: ChildBody },
   place: { class: 'sys', body: Assignment },
   withdraw: { class: 'sys', body: AttemptBody },
   accepted: { class: 'signal', body: Placed },
@@ -35,7 +32,6 @@ interface Placement {
 }
 
 export interface OrchestratorDoc {
-  readonly scenarios: readonly string[];
   /** By `<scenario>.<segment>`. */
   readonly placements: Readonly<Record<string, Placement>>;
 }
@@ -44,7 +40,7 @@ export interface OrchestratorSettings {
   readonly placementRetryMs: number;
 }
 
-const EMPTY: OrchestratorDoc = { scenarios: [], placements: {} };
+const EMPTY: OrchestratorDoc = { placements: {} };
 
 export function orchestrator(settings: OrchestratorSettings): Behaviour<OrchestratorDoc> {
   return {
@@ -55,14 +51,6 @@ export function orchestrator(settings: OrchestratorSettings): Behaviour<Orchestr
       const doc = state ?? EMPTY;
       const body = message.body;
       switch (message.verb as keyof typeof VERBS) {
-        case 'child_started': {
-          const { id } = body as Static<typeof ChildBody>;
-          return doc.scenarios.includes(id) ? doc : { ...doc, scenarios: [...doc.scenarios, id] };
-        }
-        case 'child_terminated': {
-          const { id } = body as Static<typeof ChildBody>;
-          return { ...doc, scenarios: doc.scenarios.filter(other => other !== id) };
-        }
         case 'place':
           return place(doc, body as Assignment, context);
         case 'withdraw':
@@ -78,16 +66,6 @@ export function orchestrator(settings: OrchestratorSettings): Behaviour<Orchestr
       }
     },
     errands,
-    inspect: doc =>
-      doc.scenarios.map(id => ({
-        id: `scenario/${id}`,
-        kind: 'scenario',
-        state: 'running',
-        node: null,
-        pid: null,
-        restarts: 0,
-        actor: { kind: 'scenario', id },
-      })),
   };
 }
 

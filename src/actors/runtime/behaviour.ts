@@ -72,8 +72,6 @@ export interface ChildRow {
   readonly pid: number | null;
   readonly restarts: number;
   readonly attempt?: number;
-  /** The child's own address, when it is a durable actor of the same partition. */
-  readonly actor?: ActorAddress;
 }
 
 export interface Behaviour<State> {

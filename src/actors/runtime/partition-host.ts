@@ -122,22 +122,24 @@ export class PartitionHost {
     });
   }
 
-  /** States of every existing actor of one kind. */
-  *states(kind: string): Iterable<readonly [ActorAddress, unknown]> {
+  /** The existing actors of one kind, each with its child table: what there is, not what somebody wrote down. */
+  tree(kind: string): readonly TreeNode[] {
+    const rows: TreeNode[] = [];
     for (const cell of this.#cells.values()) {
-      if (cell.self.kind === kind && cell.state !== null) yield [cell.self, cell.state];
+      const { self, state } = cell;
+      if (self.kind !== kind || state === null) continue;
+      rows.push({
+        id: `${kind}/${self.id}`,
+        kind,
+        type: 'supervisor',
+        state: 'running',
+        node: null,
+        pid: null,
+        restarts: 0,
+        children: cell.inspect().map(row => ({ ...row, type: 'worker', children: [] })),
+      });
     }
-  }
-
-  /** From an actor's child table downwards. Rows that are durable actors themselves lead on to theirs. */
-  tree(of: ActorAddress): readonly TreeNode[] {
-    const rows = this.#cells.get(keyOf(of))?.inspect() ?? [];
-    return rows.map(({ actor, attempt, ...row }) => ({
-      ...row,
-      type: actor === undefined ? 'worker' : 'supervisor',
-      ...(attempt === undefined ? {} : { attempt }),
-      children: actor === undefined ? [] : [...this.tree(actor)],
-    }));
+    return rows;
   }
 
   get idle(): boolean {

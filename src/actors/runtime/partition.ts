@@ -26,7 +26,8 @@ export interface HostedPartition {
   readonly handle: ChildHandle;
   readonly host: PartitionHost;
   signal(to: ActorAddress, verb: string, body: unknown): void;
-  tree(of: ActorAddress): readonly TreeNode[];
+  /** The existing actors of one kind with their children. */
+  tree(kind: string): readonly TreeNode[];
 }
 
 /** @param entries the partition's stored records, read after the claim */
@@ -76,7 +77,7 @@ export function hostPartition(
   });
   const stop = (): void => void host.handOver(LIMITS.handOverMs);
   const kill = (): void => void host.stop();
-  return { host, signal, tree: of => host.tree(of), handle: { exited, stop, kill } };
+  return { host, signal, tree: kind => host.tree(kind), handle: { exited, stop, kill } };
 }
 
 /** Anybody may publish on a heartbeat subject: what is no beat is ignored. */

@@ -156,7 +156,6 @@ function receiveNew(message: Inbound, context: Context): ScenarioDoc | null {
       idempotency: key === undefined ? null : { key, body: JSON.stringify(message.body), at },
       deleting: null,
     };
-    context.tell(orchestratorOf(id), 'child_started', { id });
     const start = message.verb === 'start' || request.start !== false;
     const created = start ? begin(doc, context) : record(doc, 'inactive', 'created', context);
     context.reply({ scenario: created, changed: true });
@@ -545,7 +544,6 @@ function finish(doc: ScenarioDoc, context: Context): ScenarioDoc {
 
 function purged(doc: ScenarioDoc, context: Context): ScenarioDoc | null {
   if (doc.deleting === null) return doc;
-  context.tell(orchestratorOf(doc.id), 'child_terminated', { id: doc.id });
   context.publish('deleted', { run: doc.run });
   if (doc.deleting.inbox !== null) context.reply({ scenario: null, changed: true }, doc.deleting.inbox);
   return null;
