@@ -38,7 +38,7 @@ import type { ProcessLauncher } from './actors/ports/process-launcher.ts';
 import type { StateEntry, StateStore } from './actors/ports/state-store.ts';
 import { Projector } from './actors/projector/projector.ts';
 import { describeExit, type ExitReason } from './actors/runtime/exit-reason.ts';
-import { hostPartition, type PartitionClaim } from './actors/runtime/partition.ts';
+import { type HostedPartition, hostPartition, type PartitionClaim } from './actors/runtime/partition.ts';
 import { addressOf } from './actors/runtime/partition-host.ts';
 import type { SupervisorFlags } from './actors/runtime/restart-plan.ts';
 import { type ChildSpec, Supervisor, type SupervisorEvent } from './actors/runtime/supervisor.ts';
@@ -51,9 +51,10 @@ import { buildApi } from './api/api.ts';
 import { TroupeError } from './domain/errors.ts';
 import { fromJson, toJson } from './domain/json.ts';
 import { LIMITS } from './domain/limits.ts';
-import { DrainRequest } from './domain/messages.ts';
+import { DrainRequest, type Unplaced } from './domain/messages.ts';
 import type { NodeView } from './domain/node.ts';
 import { parse } from './domain/parse.ts';
+import type { ScenarioDoc } from './domain/scenario-doc.ts';
 import { BUCKETS, SUBJECTS } from './domain/subjects.ts';
 import type { TreeNode } from './domain/tree.ts';
 import type { NodeConfig } from './infra/config.ts';
@@ -224,6 +225,7 @@ export async function startNode(
       roots: [...config.roots],
       engine: null,
       models: [],
+      warm: [],
       pid: process.pid,
       partitions: [...hosted()].sort((a, b) => a - b),
       version: packageJson.version,
@@ -295,12 +297,26 @@ export async function startNode(
           report(`${self.kind}/${self.id}`, what, error),
       };
       const behaviours = [
-        orchestrator({ placementRetryMs }),
+        orchestrator,
         idempotencyKey,
-        scenarioSupervisor({ backoffFirstMs, backoffMostMs, shutdownMs, silenceMs, stallMs }),
+        scenarioSupervisor({ backoffFirstMs, backoffMostMs, shutdownMs, silenceMs, stallMs, placementRetryMs }),
       ];
+      const partitionsHere = new Map<number, HostedPartition>();
+      const scenarios = {
+        find: (id: string) => {
+          const address = { kind: 'scenario', id };
+          return (partitionsHere.get(mailbox.partitionOf(address))?.state(address) ?? null) as ScenarioDoc | null;
+        },
+        unplaced: (id: string, body: Unplaced) => {
+          const address = { kind: 'scenario', id };
+          partitionsHere.get(mailbox.partitionOf(address))?.signal(address, 'unplaced', body);
+        },
+      };
       const executors = {
-        'place-runner': placeRunner({ bus, clock, directory, answerMs: LIMITS.probeMs + 2_000 }),
+        'place-runner': placeRunner(
+          { bus, clock, directory, scenarios },
+          { strategy: 'least_loaded', answerMs: LIMITS.probeMs + 2_000, retryMs: placementRetryMs },
+        ),
         'stop-runner': stopRunner({ bus, clock, directory }),
         'close-log': closeLog({ log: predictionLog, clock }),
         'purge-log': purgeLog({ log: predictionLog, clock }),
@@ -324,9 +340,10 @@ export async function startNode(
             start: async () => {
               const entries = stored.get(partition) ?? [];
               const owned = hostPartition(claim, behaviours, world, executors, beats, entries);
-              const root = orchestratorIn(partition);
-              const capacity = directory.onCapacity(() => owned.signal(root, 'capacity', {}));
-              void owned.handle.exited.then(() => capacity.close());
+              partitionsHere.set(partition, owned);
+              void owned.handle.exited.then(() => {
+                if (partitionsHere.get(partition) === owned) partitionsHere.delete(partition);
+              });
               return { ...owned.handle, tree: () => [orchestratorRow(config.node, partition, owned.tree('scenario'))] };
             },
           });

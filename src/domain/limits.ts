@@ -14,6 +14,22 @@ export const LIMITS = {
   mailboxPerSubject: 256,
   /** Senders whose last number an actor remembers, the longest silent forgotten first: 200 KB of its state. */
   seenSenders: 2048,
+  /** Attempts of one partition that wait for a node; one more is put off, and its scenario asks again. */
+  placementsWaiting: 2048,
+  /** Nodes that one orchestrator node asks at the same time: each probes the source first. */
+  placementsAsked: 64,
+  /**
+   * Senders whose last number an orchestrator remembers. A scenario repeats a message only until its own next commit, and
+   * every one of an orchestrator's commits writes them all.
+   */
+  orchestratorSenders: 256,
+  /** Refusals that a scenario is told of, and the length of each. */
+  refusalsTold: 16,
+  refusalChars: 200,
+  /** A scenario's `reason`. */
+  reasonChars: 1000,
+  /** Models that a node names as warm. */
+  warmModels: 16,
   /** Messages an owner takes from its partition's mailbox and has not processed yet; then it reads no further. */
   partitionQueue: 512,
   /** The server's `max_payload`. */
@@ -136,6 +152,11 @@ invariant(2 * LIMITS.claimMs <= LIMITS.tombstoneMs, 'an attempt gives its claim 
 invariant(
   4 * LIMITS.sweepMs <= LIMITS.tombstoneMs,
   'an owner that was paused notices before a tombstone can have gone',
+);
+// `{"scenario":"<64 characters>","run":…,"segment":…,"attempt":…,"turn":…},` is at most 160 bytes; an outbox has its place too.
+invariant(
+  LIMITS.placementsWaiting * 160 + LIMITS.orchestratorSenders * 128 + 64 * KIB <= LIMITS.stateBytes,
+  'the placements that wait must fit into the state of their orchestrator',
 );
 // One detection serialises to at most 160 bytes; one frame's detections may overshoot the batch by one frame.
 invariant(

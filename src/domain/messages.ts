@@ -23,7 +23,7 @@ const Ref = {
 export const AttemptBody = Type.Object(Ref);
 export type AttemptBody = Static<typeof AttemptBody>;
 
-/** What a node must know to run an attempt; also what a scenario supervisor asks its orchestrator to place. */
+/** What a node must know to run an attempt. */
 export const Assignment = Type.Object({
   ...Ref,
   spec: ScenarioSpec,
@@ -51,7 +51,13 @@ export const Placed = Type.Object({
 });
 export type Placed = Static<typeof Placed>;
 
-export const Unplaced = Type.Object({ ...Ref, refusals: Type.Array(Refusal) });
+/** No node took it, and it waits. */
+export const Unplaced = Type.Object({
+  ...Ref,
+  refusals: Type.Array(Refusal),
+  /** Refusals left out. */
+  more: Type.Integer({ minimum: 0 }),
+});
 export type Unplaced = Static<typeof Unplaced>;
 
 /** node → scenario: the attempt's first batch is committed. */

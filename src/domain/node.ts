@@ -1,6 +1,6 @@
 /** A live node as `/nodes` shows it. */
 import Type, { type Static } from 'typebox';
-import { Engine } from './engine.ts';
+import { Engine, sameEngine } from './engine.ts';
 import { Id } from './ids.ts';
 
 export const NodeRole = Type.Union([Type.Literal('api'), Type.Literal('orchestrator'), Type.Literal('runner')]);
@@ -16,7 +16,8 @@ export const NodeView = Type.Object(
     draining: Type.Boolean({ description: 'it takes no runners and owns no partitions until it is told otherwise' }),
     roots: Type.Array(Type.String()),
     engine: Type.Union([Engine, Type.Null()], { description: 'null: without the role runner' }),
-    models: Type.Array(Type.String()),
+    models: Type.Array(Type.String({ description: 'registered here' })),
+    warm: Type.Array(Type.String(), { description: 'models that run here or ran lately, as scenarios name them' }),
     pid: Type.Integer(),
     partitions: Type.Array(Type.Integer()),
     version: Type.String(),
@@ -25,3 +26,20 @@ export const NodeView = Type.Object(
   { additionalProperties: false },
 );
 export type NodeView = Static<typeof NodeView>;
+
+/**
+ * Why a node that is like this takes no attempt now, or none of a run that began with `engine`; null when it may. The node
+ * refuses with it, and who knows the node's view need not ask.
+ */
+export function unfit(
+  node: Pick<NodeView, 'draining' | 'running' | 'slots' | 'engine'>,
+  engine: Engine | null,
+): string | null {
+  if (node.draining) return 'the node is draining';
+  if (node.running >= node.slots) return `all ${node.slots} slots are taken`;
+  if (engine === null || node.engine === null || sameEngine(engine, node.engine)) return null;
+  return `the run began with another engine (${nameOf(engine)}) than the node's (${nameOf(node.engine)})`;
+}
+
+const nameOf = ({ decoder, onnxruntime, provider, cpu }: Engine): string =>
+  `${decoder}, onnxruntime ${onnxruntime}, ${provider}, ${cpu}`;

@@ -1,5 +1,6 @@
 /** A scenario as its supervisor commits it, and the public view made from it. */
 import type { Engine } from './engine.ts';
+import type { Assignment, AttemptBody } from './messages.ts';
 import type {
   HistoryEntry,
   Outcome,
@@ -36,6 +37,8 @@ export interface SegmentDoc {
   readonly attempt: number;
   readonly node: string | null;
   readonly pid: number | null;
+  /** The node that took the last attempt that was taken; absent before, and in documents of older versions. */
+  readonly lastNode?: string;
   readonly restarts: number;
   /** Attempts in a row that committed no new frame. */
   readonly fruitless: number;
@@ -81,6 +84,24 @@ export interface ScenarioDoc {
   readonly idempotency: { readonly key: string; readonly body: string; readonly at: string } | null;
   /** Set while a DELETE waits for the log to be gone: the scenario is no longer visible. */
   readonly deleting: { readonly inbox: string | null } | null;
+}
+
+/** What a node must know to run this attempt; null when the scenario no longer wants it placed. */
+export function assignmentOf(doc: ScenarioDoc, ref: AttemptBody): Assignment | null {
+  const segment = doc.segments[ref.segment];
+  if (doc.run !== ref.run || segment?.attempt !== ref.attempt || segment.phase !== 'placing') return null;
+  const { scenario, run, attempt } = ref;
+  return {
+    scenario,
+    run,
+    segment: ref.segment,
+    attempt,
+    spec: doc.spec,
+    lastSeq: segment.lastSeq,
+    source: doc.source?.identity ?? null,
+    engine: doc.spec.allowMixedEngine ? null : doc.engine,
+    modelSha256: doc.model?.sha256 ?? null,
+  };
 }
 
 export const isComplete = (segments: readonly SegmentDoc[]): boolean =>

@@ -6,8 +6,10 @@ import type { ProcessExit } from '../../src/actors/ports/process-launcher.ts';
 import { WriteRetry } from '../../src/actors/ports/write-outcome.ts';
 import { Supervisor } from '../../src/actors/runtime/supervisor.ts';
 import { TroupeError } from '../../src/domain/errors.ts';
+import { fromJson } from '../../src/domain/json.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { Assignment, Exited, StartAnswer, StopAnswer } from '../../src/domain/messages.ts';
+import type { NodeView } from '../../src/domain/node.ts';
 import { toSpec } from '../../src/domain/scenario-spec.ts';
 import { SUBJECTS } from '../../src/domain/subjects.ts';
 import { MemoryServer } from '../../src/infra/memory/memory-server.ts';
@@ -50,7 +52,12 @@ async function start(slots = 4) {
   const clock = new VirtualClock();
   const server = new MemoryServer({ clock, partitions: LIMITS.partitions });
   const processes: Process[] = [];
-  const world = { refused: [] as string[], readable: true, source: SOURCE, announced: 0 };
+  const world = {
+    refused: [] as string[],
+    readable: true,
+    source: SOURCE,
+    views: [] as ReturnType<NodeAgent['view']>[],
+  };
   const mailbox = server.mailbox();
   const runners = await Supervisor.start({
     id: 'runners',
@@ -59,7 +66,7 @@ async function start(slots = 4) {
     clock,
     event: () => {},
   });
-  const agent = new NodeAgent(
+  const agent: NodeAgent = new NodeAgent(
     {
       bus: server.bus(),
       clock,
@@ -88,9 +95,7 @@ async function start(slots = 4) {
         if (!world.readable) throw new TroupeError('source_unreadable', `${uri} is not there`);
         return uri;
       },
-      announce: () => {
-        world.announced += 1;
-      },
+      announce: () => world.views.push(agent.view()),
       report: (what, error) => {
         throw new Error(what, { cause: error });
       },
@@ -207,6 +212,41 @@ test('A2: what a node refuses it refuses with why', async () => {
   );
   assert.is(codeOf(await node.place(attempt(1, { scenario: 'other' }))), 'unavailable');
   assert.is(node.processes.length, 1);
+});
+
+test('a node’s view follows what it takes at once: before its answer, when one ends, and when it drains', async () => {
+  const node = await start();
+  const { views } = node.world;
+  const last = () => [views.at(-1)?.running, views.at(-1)?.load, views.at(-1)?.draining];
+  await node.place(attempt(1));
+  assert.equal(last(), [1, 0.25, false]);
+  await node.place(attempt(1, { scenario: 'other' }));
+  assert.equal(last(), [2, 0.5, false]);
+  const heard = views.length;
+  await node.place(attempt(1, { scenario: 'third', modelSha256: 'other' }));
+  assert.equal([views.length, node.agent.view().running], [heard, 2], 'what is refused takes no slot');
+  node.processes[0]?.exit(1);
+  await node.reports();
+  assert.equal(last(), [1, 0.25, false]);
+  const drained = node.agent.end();
+  assert.is(node.agent.view().draining, true);
+  node.processes[1]?.exit(0);
+  await drained;
+});
+
+test('a node names the models that run there or ran lately as warm, the latest of them only', async () => {
+  const node = await start(1_000);
+  assert.equal(node.agent.view().warm, []);
+  const spec = (model: string) => toSpec({ source: { uri: 'video.mp4' }, model });
+  const all = Array.from({ length: LIMITS.warmModels }, (_, i) => `m${i}`);
+  for (const [i, model] of [...all, 'm0', 'new'].entries())
+    await node.place(attempt(1, { scenario: `s${i}`, spec: spec(model) }));
+  node.processes.at(-1)?.exit(0);
+  await node.reports();
+  const names = [...all.slice(2), 'm0', 'new'];
+  assert.equal(node.agent.view().warm, names, 'the oldest are forgotten, what is used again is not');
+  await node.place(attempt(1, { spec: spec('unused'), modelSha256: 'other' }));
+  assert.equal(node.agent.view().warm, names, 'nor is what was refused');
 });
 
 test('A3: an exit is reported until it is stored, after what was committed before it', async () => {

@@ -12,8 +12,8 @@ import {
 } from '../../src/actors/runtime/committed.ts';
 import { type ScenarioSettings, scenarioSupervisor } from '../../src/actors/scenario/scenario-supervisor.ts';
 import type { Problem } from '../../src/domain/errors.ts';
-import type { Assignment, ExitBody } from '../../src/domain/messages.ts';
-import type { ScenarioDoc, SegmentDoc } from '../../src/domain/scenario-doc.ts';
+import type { Assignment, AttemptBody, ExitBody } from '../../src/domain/messages.ts';
+import { assignmentOf, type ScenarioDoc, type SegmentDoc } from '../../src/domain/scenario-doc.ts';
 import { HEADERS } from '../../src/domain/subjects.ts';
 import { SeededRandom } from '../../src/infra/memory/seeded-random.ts';
 
@@ -109,6 +109,7 @@ export const SETTINGS: ScenarioSettings = {
   backoffFirstMs: 200,
   backoffMostMs: 30_000,
   shutdownMs: 5_000,
+  placementRetryMs: 10_000,
   silenceMs: 5_000,
   stallMs: 30_000,
 };
@@ -167,11 +168,18 @@ export class Play extends Actor<ScenarioDoc> {
     return { scenario: this.id, run: this.doc.run, segment: 0, attempt: this.segment.attempt };
   }
 
-  /** What the orchestrator was last asked to place. */
-  get assignment(): Assignment {
+  /** The attempt that the orchestrator was last asked to place. */
+  get asked(): AttemptBody {
     const place = this.told.findLast(message => message.verb === 'place');
     if (place === undefined) throw new Error('nothing was to be placed');
-    return place.body as Assignment;
+    return place.body as AttemptBody;
+  }
+
+  /** What a node would be asked to run now. */
+  get assignment(): Assignment {
+    const assignment = assignmentOf(this.doc, this.asked);
+    if (assignment === null) throw new Error('nothing is to be placed');
+    return assignment;
   }
 
   get path(): string[] {
@@ -191,7 +199,7 @@ export class Play extends Actor<ScenarioDoc> {
   }
 
   unplaced(...refusals: { node: string; code: string; message: string }[]): void {
-    this.deliver('sys', 'unplaced', { ...this.ref, refusals });
+    this.deliver('signal', 'unplaced', { ...this.ref, refusals, more: 0 });
   }
 
   progressed(seq: number, ref = this.ref): void {

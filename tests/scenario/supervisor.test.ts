@@ -388,6 +388,21 @@ test('no node that can take it: in_startup_processing with every node’s reason
   );
 });
 
+test('an attempt that its orchestrator put off waits with the reason, and asks again; when it is no longer wanted it does not', () => {
+  const play = new Play();
+  play.create();
+  play.deliver('sys', 'postponed', play.ref);
+  assert.is(play.doc.state, 'in_startup_processing');
+  assert.match(play.doc.reason ?? '', /^\d+ attempts wait for a node before this one$/);
+  play.fire('ask-0');
+  assert.equal(play.lastTold, [{ to: play.told[0]?.to, verb: 'place', body: play.ref }]);
+  play.deliver('sys', 'postponed', play.ref);
+  play.deliver('sys', 'postponed', { ...play.ref, attempt: 7 });
+  play.placed();
+  play.fire('ask-0');
+  assert.equal([play.lastTold, play.segment.phase, play.doc.reason], [[], 'running', null]);
+});
+
 test('liveness starts at dispatch: a placed attempt is watched before its first beat; silence kills it and makes the next', () => {
   const play = new Play();
   play.create();

@@ -91,23 +91,32 @@ export class World {
     const store = process.store(BUCKETS.state);
     const directory = new HeartbeatDirectory({ clock, bus }, 5_000);
     const hosted = new Map<number, HostedPartition>();
+    const of = (id: string) => hosted.get(mailbox.partitionOf({ kind: 'scenario', id }));
+    const scenarios = {
+      find: (id: string) => (of(id)?.state({ kind: 'scenario', id }) ?? null) as ScenarioDoc | null,
+      unplaced: (id: string, body: unknown) => of(id)?.signal({ kind: 'scenario', id }, 'unplaced', body),
+    };
     const report = (self: unknown, what: string, error: unknown): void => {
       this.defects.push(
         `${name} ${JSON.stringify(self)} ${what}: ${error instanceof Error ? error.stack : String(error)}`,
       );
     };
     const behaviours: Behaviour<unknown>[] = [
-      orchestrator({ placementRetryMs: 10_000 }),
+      orchestrator,
       scenarioSupervisor({
         backoffFirstMs: 200,
         backoffMostMs: 30_000,
         shutdownMs: 5_000,
         silenceMs: 5_000,
         stallMs: 60_000,
+        placementRetryMs: 10_000,
       }),
     ];
     const executors = {
-      'place-runner': placeRunner({ bus, clock, directory, answerMs: 5_000 }),
+      'place-runner': placeRunner(
+        { bus, clock, directory, scenarios },
+        { strategy: 'least_loaded', answerMs: 5_000, retryMs: 10_000 },
+      ),
       'stop-runner': stopRunner({ bus, clock, directory }),
       'close-log': closeLog({ log, clock }),
       'purge-log': purgeLog({ log, clock }),
@@ -129,7 +138,9 @@ export class World {
         });
         const partition = hostPartition(claim, behaviours, world, executors, beats, mine);
         hosted.set(claim.partition, partition);
-        void partition.handle.exited.then(() => hosted.delete(claim.partition));
+        void partition.handle.exited.then(() => {
+          if (hosted.get(claim.partition) === partition) hosted.delete(claim.partition);
+        });
       }
     };
     const unhost = async (partition: number): Promise<void> => hosted.get(partition)?.host.handOver(2_000);

@@ -17,7 +17,7 @@ export class HeartbeatDirectory implements NodeDirectory {
   readonly #bus: Bus;
   readonly #silenceMs: number;
   readonly #seen = new Map<string, { view: NodeView; at: number }>();
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Set<(node: NodeView) => void>();
   readonly #subscription: Subscription;
   /** Since when this listener has heard everything. */
   #listeningSince: number;
@@ -45,7 +45,7 @@ export class HeartbeatDirectory implements NodeDirectory {
     return heardAll && !this.#seen.has(node); // N2
   }
 
-  onCapacity(changed: () => void): Subscription {
+  onCapacity(changed: (node: NodeView) => void): Subscription {
     this.#listeners.add(changed);
     return { close: () => this.#listeners.delete(changed) };
   }
@@ -78,6 +78,6 @@ export class HeartbeatDirectory implements NodeDirectory {
     this.#seen.set(view.id, { view, at: this.#clock.monotonic() });
     const room = (node: NodeView): number => (node.draining ? 0 : node.slots - node.running);
     if (before === undefined || before.pid !== view.pid || room(view) > room(before))
-      for (const tell of this.#listeners) tell();
+      for (const tell of this.#listeners) tell(view);
   }
 }

@@ -12,9 +12,10 @@
  */
 
 import Type from 'typebox';
-import { type Engine, sameEngine } from '../../domain/engine.ts';
+import type { Engine } from '../../domain/engine.ts';
 import { type ProblemCode, TroupeError, toProblem } from '../../domain/errors.ts';
 import { fromJson, toJson } from '../../domain/json.ts';
+import { LIMITS } from '../../domain/limits.ts';
 import {
   Assignment,
   AttemptBody,
@@ -28,7 +29,7 @@ import {
   StopRequest,
 } from '../../domain/messages.ts';
 import type { LocalModel } from '../../domain/model.ts';
-import type { NodeView } from '../../domain/node.ts';
+import { type NodeView, unfit } from '../../domain/node.ts';
 import { parse } from '../../domain/parse.ts';
 import { ScenarioSpec } from '../../domain/scenario.ts';
 import { attemptKey } from '../../domain/scenario-doc.ts';
@@ -106,6 +107,10 @@ export class NodeAgent {
   readonly #ports: NodePorts;
   readonly #settings: NodeSettings;
   readonly #taken = new Map<string, Taken>();
+  /** Of these, whose exit is not reported yet: slots in use. */
+  readonly #running = new Set<Taken>();
+  /** Models of the attempts taken, the latest last. */
+  readonly #warm = new Set<string>();
   readonly #reports = new Set<Promise<void>>();
   readonly #subscriptions: Subscription[] = [];
   readonly #stop = new AbortController();
@@ -131,16 +136,16 @@ export class NodeAgent {
   }
 
   #releaseAll(): void {
-    for (const { process } of this.#running()) process?.send({ kind: 'release' });
+    for (const { process } of this.#running) process?.send({ kind: 'release' });
   }
 
   /** A5: for good. Every exit is reported. */
   async end(): Promise<void> {
     this.setDraining(true);
     const grace = this.#ports.clock.timer(this.#settings.shutdownMs, () => {
-      for (const { process } of this.#running()) process?.kill('SIGKILL');
+      for (const { process } of this.#running) process?.kill('SIGKILL');
     });
-    await Promise.all(this.#running().flatMap(({ process }) => process?.exited ?? []));
+    await Promise.all([...this.#running].flatMap(({ process }) => process?.exited ?? []));
     grace.cancel();
     // What nobody takes by then the heartbeats' silence will tell.
     const patience = this.#ports.clock.timer(this.#settings.shutdownMs, () => this.#stop.abort(new Error('too late')));
@@ -151,11 +156,12 @@ export class NodeAgent {
   }
 
   /** What its node's heartbeat says of it. */
-  view(): Pick<NodeView, 'slots' | 'running' | 'load' | 'draining' | 'engine' | 'models'> {
-    const running = this.#running().length;
+  view(): Pick<NodeView, 'slots' | 'running' | 'load' | 'draining' | 'engine' | 'models' | 'warm'> {
+    const running = this.#running.size;
     const { slots, engine } = this.#settings;
     const models = this.#ports.models.list().map(model => model.info.name);
-    return { slots, running, load: slots === 0 ? 1 : running / slots, draining: this.#draining, engine, models };
+    const load = slots === 0 ? 1 : running / slots;
+    return { slots, running, load, draining: this.#draining, engine, models, warm: [...this.#warm] };
   }
 
   /** What running this would need: found, readable, and fitting together. @throws TroupeError why this node cannot run it */
@@ -192,11 +198,13 @@ export class NodeAgent {
       reported: false,
       answer: this.#take(assignment).catch((error): StartAnswer => {
         this.#taken.delete(key);
+        this.#running.delete(taken);
         if (!(error instanceof TroupeError)) this.#ports.report('start', error);
         return { kind: 'refused', problem: toProblem(error) };
       }),
     };
     this.#taken.set(key, taken);
+    this.#running.add(taken);
     this.#forgetOld();
     return taken.answer;
   }
@@ -205,18 +213,15 @@ export class NodeAgent {
   async #take(assignment: Assignment): Promise<StartAnswer> {
     const { slots, id, engine, workers, heartbeatMs, runnerSettings } = this.#settings;
     const refuse = (code: ProblemCode, message: string): TroupeError => new TroupeError(code, message);
-    if (this.#draining) throw refuse('unavailable', 'the node is draining');
-    for (const older of this.#running()) {
+    for (const older of this.#running) {
       const { scenario, run, segment, attempt } = older.assignment;
       if (scenario !== assignment.scenario || segment !== assignment.segment) continue;
       const isOlder = run < assignment.run || (run === assignment.run && attempt < assignment.attempt);
       if (isOlder) older.process?.kill('SIGKILL');
     }
-    if (this.#running().length >= slots) throw refuse('unavailable', `all ${slots} slots are taken`);
     const { spec } = assignment;
-    if (assignment.engine !== null && !sameEngine(assignment.engine, engine)) {
-      throw refuse('unavailable', `the engine differs: ${JSON.stringify(engine)}`);
-    }
+    const why = unfit({ slots, engine, running: this.#running.size, draining: this.#draining }, assignment.engine);
+    if (why !== null) throw refuse('unavailable', why);
     const { path, source, model } = await this.#check(spec);
     if (assignment.modelSha256 !== null && assignment.modelSha256 !== model.info.sha256) {
       throw refuse('model_not_found', `model ${spec.model} is another file here than the one this run began with`);
@@ -229,6 +234,8 @@ export class NodeAgent {
     }
     const job = { assignment, node: id, path, source, model, engine, workers, heartbeatMs };
     const process = await this.#launch(assignment, { job, settings: runnerSettings });
+    this.#warmUp(spec.model);
+    this.#ports.announce(); // before the answer: who asks next must know that this slot is taken
     return { kind: 'accepted', pid: process.pid, source, model: model.info, engine };
   }
 
@@ -291,7 +298,10 @@ export class NodeAgent {
     };
     await this.#tell(ref, 'exited', { ...ref, ...(outcome ?? died) });
     const taken = this.#taken.get(attemptKey(ref));
-    if (taken !== undefined) taken.reported = true;
+    if (taken !== undefined) {
+      taken.reported = true;
+      this.#running.delete(taken);
+    }
     this.#ports.announce(); // a placement may wait for this slot
   }
 
@@ -339,8 +349,10 @@ export class NodeAgent {
     }
   }
 
-  #running(): Taken[] {
-    return [...this.#taken.values()].filter(taken => !taken.reported);
+  #warmUp(model: string): void {
+    this.#warm.delete(model);
+    this.#warm.add(model);
+    for (const oldest of [...this.#warm].slice(0, -LIMITS.warmModels)) this.#warm.delete(oldest);
   }
 
   #forgetOld(): void {
@@ -365,7 +377,7 @@ export class NodeAgent {
   #beat(): void {
     if (this.#stop.signal.aborted) return;
     if (this.#draining) this.#releaseAll(); // one that was just starting did not hear it
-    for (const { assignment, process, beats } of this.#running()) {
+    for (const { assignment, process, beats } of this.#running) {
       if (process !== null && !beats) this.#vouch(assignment);
     }
     this.#ports.clock.timer(this.#settings.heartbeatMs, () => this.#beat());

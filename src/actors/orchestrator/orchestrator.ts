@@ -1,145 +1,97 @@
 /**
  * The orchestrator of one partition: root of its tree. Has the attempts of its scenario supervisors placed on nodes. Pure; the
- * asking itself is the errand `place-runner`.
+ * asking itself, and the waiting for a node, is the errand `place-runner`.
  *
  * Y1 Its children are the scenario supervisors that exist in the partition: derived, so no table can grow or be wrong.
  * Y2 One placement per segment: a newer attempt replaces an older one, a withdrawn one is asked for no more.
- * Y3 A placement that no node took is tried again when capacity changes and at the latest after `placementRetryMs`:
- *    never "in the queue for ever".
+ * Y3 A placement stays until a node took it or nobody wants it any more: never lost "in the queue".
+ * Y4 It holds references, what they stand for is read from the scenario's own state when a node is asked: with
+ *    `placementsWaiting` of them its commit is of a size that can be stored. One more is put off, and asks again.
+ * Y5 Each placement has its turn, counted in committed state: round robin goes on where it was, whoever goes on with it. The
+ *    orchestrators of a cluster begin at different numbers, lest all begin with the same node.
  */
 import Type, { type Static } from 'typebox';
-import { Assignment, AttemptBody, Placed, Refusal } from '../../domain/messages.ts';
+import { LIMITS } from '../../domain/limits.ts';
+import { AttemptBody, Placed } from '../../domain/messages.ts';
 import { attemptKey } from '../../domain/scenario-doc.ts';
-import type { Behaviour, Context, Errand } from '../runtime/behaviour.ts';
-
-const Refused = Type.Object({ key: Type.String(), round: Type.Integer(), refusals: Type.Array(Refusal) });
+import { partitionOf } from '../../domain/subjects.ts';
+import type { Behaviour, Context } from '../runtime/behaviour.ts';
 
 const VERBS = {
-  place: { class: 'sys', body: Assignment },
+  place: { class: 'sys', body: AttemptBody },
   withdraw: { class: 'sys', body: AttemptBody },
   accepted: { class: 'signal', body: Placed },
-  refused: { class: 'signal', body: Refused },
-  capacity: { class: 'signal', body: Type.Object({}) },
-  retry: { class: 'timer', body: Type.Object({ slot: Type.String() }) },
+  unwanted: { class: 'signal', body: AttemptBody },
 } as const;
 
-interface Placement {
-  readonly assignment: Assignment;
-  /** Counts the rounds of asking; each round is a new errand. */
-  readonly round: number;
-  /** `asking`: an errand is out. `waiting`: nobody took it; the timer asks again. */
-  readonly phase: 'asking' | 'waiting';
-}
+/** An attempt that waits for a node. */
+export const Placement = Type.Object({ ...AttemptBody.properties, turn: Type.Integer() });
+/** Also the body of the errand `place-runner`. */
+export type Placement = Static<typeof Placement>;
 
 export interface OrchestratorDoc {
-  /** By `<scenario>.<segment>`. */
-  readonly placements: Readonly<Record<string, Placement>>;
+  /** Oldest first. A list, since it is copied with every commit: objects with thousands of keys are slow at that. */
+  readonly placements: readonly Placement[];
+  /** The next placement's. */
+  readonly turn: number;
 }
 
-export interface OrchestratorSettings {
-  readonly placementRetryMs: number;
+export const orchestrator: Behaviour<OrchestratorDoc> = {
+  kind: 'orchestrator',
+  version: 2,
+  verbs: VERBS,
+  senders: LIMITS.orchestratorSenders,
+  receive(state, message, context) {
+    const doc = state ?? { placements: [], turn: firstTurn(context) };
+    const ref = message.body as AttemptBody;
+    switch (message.verb as keyof typeof VERBS) {
+      case 'place':
+        return place(doc, ref, context);
+      case 'withdraw':
+      case 'unwanted':
+        return without(doc, ref);
+      case 'accepted':
+        // Told even when it is no longer wanted: the scenario supervisor then has that runner killed.
+        context.tell({ kind: 'scenario', id: ref.scenario }, 'placed', message.body);
+        return without(doc, ref);
+    }
+  },
+  errands: doc => doc.placements.map(body => ({ key: `place.${attemptKey(body)}`, kind: 'place-runner', body })),
+  /** Version 1 held whole assignments by scenario and segment, and asked in rounds. */
+  upgrade: state => {
+    const old = Object.values((state as { placements: Record<string, { assignment: AttemptBody }> }).placements);
+    const placements = old.map(({ assignment }, turn) => ({ ...refOf(assignment), turn }));
+    return { placements, turn: placements.length };
+  },
+};
+
+/** Y2, Y4, Y5 */
+function place(doc: OrchestratorDoc, ref: AttemptBody, context: Context): OrchestratorDoc {
+  const before = doc.placements.find(other => isSameSlot(other, ref));
+  if (before !== undefined && !isNewer(ref, before)) return doc;
+  const others = before === undefined ? doc.placements : doc.placements.filter(other => other !== before);
+  const to = { kind: 'scenario', id: ref.scenario };
+  if (others.length >= LIMITS.placementsWaiting) {
+    context.tell(to, 'postponed', refOf(ref));
+    return doc;
+  }
+  context.tell(to, 'placing', refOf(ref));
+  return { placements: [...others, { ...refOf(ref), turn: doc.turn }], turn: doc.turn + 1 };
 }
 
-const EMPTY: OrchestratorDoc = { placements: {} };
-
-export function orchestrator(settings: OrchestratorSettings): Behaviour<OrchestratorDoc> {
-  return {
-    kind: 'orchestrator',
-    version: 1,
-    verbs: VERBS,
-    receive(state, message, context) {
-      const doc = state ?? EMPTY;
-      const body = message.body;
-      switch (message.verb as keyof typeof VERBS) {
-        case 'place':
-          return place(doc, body as Assignment, context);
-        case 'withdraw':
-          return withdraw(doc, body as AttemptBody, context);
-        case 'accepted':
-          return accepted(doc, body as Placed, context);
-        case 'refused':
-          return refused(doc, body as Static<typeof Refused>, context, settings);
-        case 'capacity':
-          return Object.keys(doc.placements).reduce((next, slot) => retry(next, slot, context), doc);
-        case 'retry':
-          return retry(doc, (body as { slot: string }).slot, context);
-      }
-    },
-    errands,
-  };
+/** Without this attempt, if it is among those that wait. */
+function without(doc: OrchestratorDoc, ref: AttemptBody): OrchestratorDoc {
+  const key = attemptKey(ref);
+  const placements = doc.placements.filter(other => !isSameSlot(other, ref) || attemptKey(other) !== key);
+  return placements.length === doc.placements.length ? doc : { ...doc, placements };
 }
 
-function place(doc: OrchestratorDoc, assignment: Assignment, context: Context): OrchestratorDoc {
-  const slot = slotOf(assignment);
-  const before = doc.placements[slot]?.assignment;
-  if (before !== undefined && isNewer(before, assignment)) return doc; // Y2
-  context.cancel(`retry-${slot}`);
-  context.tell({ kind: 'scenario', id: assignment.scenario }, 'placing', refOf(assignment));
-  return { ...doc, placements: { ...doc.placements, [slot]: { assignment, round: 0, phase: 'asking' } } };
-}
-
-function withdraw(doc: OrchestratorDoc, ref: AttemptBody, context: Context): OrchestratorDoc {
-  const slot = slotOf(ref);
-  const placement = doc.placements[slot];
-  if (placement === undefined || attemptKey(placement.assignment) !== attemptKey(ref)) return doc;
-  return without(doc, slot, context);
-}
-
-function accepted(doc: OrchestratorDoc, body: Placed, context: Context): OrchestratorDoc {
-  // Told even when it is no longer wanted: the scenario supervisor then has that runner killed.
-  context.tell({ kind: 'scenario', id: body.scenario }, 'placed', body);
-  const slot = slotOf(body);
-  const placement = doc.placements[slot];
-  return placement === undefined || attemptKey(placement.assignment) !== attemptKey(body)
-    ? doc
-    : without(doc, slot, context);
-}
-
-/** Y3 */
-function refused(
-  doc: OrchestratorDoc,
-  body: Static<typeof Refused>,
-  context: Context,
-  settings: OrchestratorSettings,
-): OrchestratorDoc {
-  const found = Object.entries(doc.placements).find(([, p]) => attemptKey(p.assignment) === body.key);
-  if (found === undefined || found[1].round !== body.round) return doc;
-  const [slot, placement] = found;
-  const { assignment } = placement;
-  context.tell({ kind: 'scenario', id: assignment.scenario }, 'unplaced', {
-    ...refOf(assignment),
-    refusals: body.refusals,
-  });
-  context.timer(`retry-${slot}`, settings.placementRetryMs, 'retry', { slot });
-  return { ...doc, placements: { ...doc.placements, [slot]: { ...placement, phase: 'waiting' } } };
-}
-
-function retry(doc: OrchestratorDoc, slot: string, context: Context): OrchestratorDoc {
-  const placement = doc.placements[slot];
-  if (placement?.phase !== 'waiting') return doc;
-  context.cancel(`retry-${slot}`);
-  const next: Placement = { ...placement, phase: 'asking', round: placement.round + 1 };
-  return { ...doc, placements: { ...doc.placements, [slot]: next } };
-}
-
-const errands = (doc: OrchestratorDoc): Errand[] =>
-  Object.values(doc.placements)
-    .filter(placement => placement.phase === 'asking')
-    .map(({ assignment, round }) => ({
-      key: `place.${attemptKey(assignment)}.${round}`,
-      kind: 'place-runner',
-      body: { assignment, round },
-    }));
-
-function without(doc: OrchestratorDoc, slot: string, context: Context): OrchestratorDoc {
-  context.cancel(`retry-${slot}`);
-  const { [slot]: _, ...placements } = doc.placements;
-  return { ...doc, placements };
-}
-
-const slotOf = (ref: AttemptBody): string => `${ref.scenario}.${ref.segment}`;
+/** Y5 */
+const firstTurn = ({ self }: Context): number => partitionOf(self.kind, self.id, LIMITS.partitions);
 
 const refOf = ({ scenario, run, segment, attempt }: AttemptBody): AttemptBody => ({ scenario, run, segment, attempt });
+
+const isSameSlot = (a: AttemptBody, b: AttemptBody): boolean => a.scenario === b.scenario && a.segment === b.segment;
 
 /** Whether `a` is a later attempt than `b`. */
 const isNewer = (a: AttemptBody, b: AttemptBody): boolean =>

@@ -8,5 +8,5 @@ export interface NodeDirectory {
   /** No beat of it was heard for as long as a live node's silence can last. Unsure is false. */
   isGone(node: string): boolean;
   /** Calls back when a node comes or its capacity grows; for placements that wait. */
-  onCapacity(changed: () => void): Subscription;
+  onCapacity(changed: (node: NodeView) => void): Subscription;
 }

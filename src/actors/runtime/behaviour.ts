@@ -79,6 +79,8 @@ export interface Behaviour<State> {
   /** Version of the state's shape. */
   readonly version: number;
   readonly verbs: Readonly<Record<string, Verb>>;
+  /** Senders whose last number it remembers, when fewer than `seenSenders` are enough: each commit writes them all. */
+  readonly senders?: number;
   /**
    * @param state null: this actor does not exist (never created, or deleted)
    * @returns the next state; null: it does not exist (any more)

@@ -56,7 +56,7 @@ export const Committed = Type.Object({
   died: Type.Optional(Type.Number()),
   timers: Type.Record(Type.String(), Type.Object({ at: Type.Number(), verb: Type.String(), body: Type.Unknown() })),
   outbox: Type.Array(OutboxMessage),
-  /** Last number per sender, in the order they were last heard; at most `seenSenders`. */
+  /** Last number per sender, in the order they were last heard; at most `seenSenders`, or `Behaviour.senders`. */
   seen: Type.Record(Type.String(), MessageNumber),
   /** Abnormal ends of the message `head`. */
   deliveries: Type.Object({ head: Type.String(), count: Type.Integer() }),
@@ -96,9 +96,13 @@ const isRepeat = (last: readonly number[] | undefined, [revision, index]: readon
   last !== undefined && (revision < (last[0] ?? 0) || (revision === last[0] && index <= (last[1] ?? 0)));
 
 /** Bounded: a sender that comes back after this many others is taken for a new one. */
-function remember(seen: Committed['seen'], { from, number }: { from: string; number: [number, number] }): void {
+function remember(
+  seen: Committed['seen'],
+  { from, number }: { from: string; number: [number, number] },
+  most: number = LIMITS.seenSenders,
+): void {
   delete seen[from];
-  for (const longest of Object.keys(seen).slice(0, 1 - LIMITS.seenSenders)) delete seen[longest];
+  for (const longest of Object.keys(seen).slice(0, 1 - most)) delete seen[longest];
   seen[from] = number;
 }
 
@@ -139,7 +143,7 @@ export function step<State>(input: StepInput<State>): Step {
   const sender = senderOf(delivery);
   if (sender !== null) {
     if (isRepeat(record.seen[sender.from], sender.number)) return { next, answers: [] };
-    remember(next.seen, sender);
+    remember(next.seen, sender, behaviour.senders);
   }
   if (delivery.class === 'timer') delete next.timers[delivery.id];
 

@@ -45,14 +45,16 @@ export class ErrandDesk {
     const running = this.#running.get(name);
     if (errands.length === 0 && running === undefined) return;
     const current = running ?? new Map<string, AbortController>();
-    const wanted = new Set(errands.map(errand => errand.key));
-    for (const [key, controller] of current) {
-      if (wanted.has(key)) continue;
-      controller.abort(new Error('no longer wanted')); // E2
-      current.delete(key);
+    const fresh = errands.filter(errand => !current.has(errand.key)); // E1, E3
+    if (current.size + fresh.length > errands.length) {
+      const wanted = new Set(errands.map(errand => errand.key));
+      for (const [key, controller] of current) {
+        if (wanted.has(key)) continue;
+        controller.abort(new Error('no longer wanted')); // E2
+        current.delete(key);
+      }
     }
-    for (const errand of errands) {
-      if (current.has(errand.key)) continue; // E1, E3
+    for (const errand of fresh) {
       const controller = new AbortController();
       current.set(errand.key, controller);
       void this.#run(owner, errand, controller.signal);

@@ -122,6 +122,11 @@ export class PartitionHost {
     });
   }
 
+  /** An actor's committed state; null when it does not exist. */
+  state(of: ActorAddress): unknown {
+    return this.#cells.get(keyOf(of))?.state ?? null;
+  }
+
   /** The existing actors of one kind, each with its child table: what there is, not what somebody wrote down. */
   tree(kind: string): readonly TreeNode[] {
     const rows: TreeNode[] = [];

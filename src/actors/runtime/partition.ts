@@ -26,6 +26,8 @@ export interface HostedPartition {
   readonly handle: ChildHandle;
   readonly host: PartitionHost;
   signal(to: ActorAddress, verb: string, body: unknown): void;
+  /** An actor's committed state; null when it does not exist. */
+  state(of: ActorAddress): unknown;
   /** The existing actors of one kind with their children. */
   tree(kind: string): readonly TreeNode[];
 }
@@ -77,7 +79,13 @@ export function hostPartition(
   });
   const stop = (): void => void host.handOver(LIMITS.handOverMs);
   const kill = (): void => void host.stop();
-  return { host, signal, tree: kind => host.tree(kind), handle: { exited, stop, kill } };
+  return {
+    host,
+    signal,
+    state: of => host.state(of),
+    tree: kind => host.tree(kind),
+    handle: { exited, stop, kill },
+  };
 }
 
 /** Anybody may publish on a heartbeat subject: what is no beat is ignored. */

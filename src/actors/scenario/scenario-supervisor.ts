@@ -20,15 +20,7 @@ import Type, { type Static } from 'typebox';
 import { sameEngine } from '../../domain/engine.ts';
 import { PERMANENT_CODES, type ProblemCode, TroupeError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
-import {
-  Assignment,
-  AttemptBody,
-  Exited,
-  Placed,
-  type ProblemBody,
-  Progressed,
-  Unplaced,
-} from '../../domain/messages.ts';
+import { AttemptBody, Exited, Placed, type ProblemBody, Progressed, Unplaced } from '../../domain/messages.ts';
 import { parse } from '../../domain/parse.ts';
 import { ScenarioRequest, type ScenarioState } from '../../domain/scenario.ts';
 import {
@@ -68,10 +60,12 @@ const VERBS = {
   delete: { class: 'cmd', body: Type.Object({}, { additionalProperties: false }) },
   placing: { class: 'sys', body: AttemptBody },
   placed: { class: 'sys', body: Placed },
-  unplaced: { class: 'sys', body: Unplaced },
+  unplaced: { class: 'signal', body: Unplaced },
+  postponed: { class: 'sys', body: AttemptBody },
   progressed: { class: 'sys', body: Progressed },
   exited: { class: 'sys', body: Exited },
   retry: { class: 'timer', body: AttemptBody },
+  ask: { class: 'timer', body: AttemptBody },
   overdue: { class: 'timer', body: AttemptBody },
   lost: { class: 'signal', body: Lost },
   stopping: { class: 'signal', body: Stopping },
@@ -86,6 +80,8 @@ export interface ScenarioSettings {
   readonly backoffMostMs: number;
   /** How long a runner may take to end in good order before its log is closed over it (X7). */
   readonly shutdownMs: number;
+  /** When an attempt that its orchestrator put off is asked for again. */
+  readonly placementRetryMs: number;
   /** Silence, or beats without progress, that count as loss. */
   readonly silenceMs: number;
   readonly stallMs: number;
@@ -182,6 +178,10 @@ function receive(doc: ScenarioDoc, message: Inbound, context: Context, settings:
       return placed(doc, body as Placed, context);
     case 'unplaced':
       return unplaced(doc, body as Unplaced, context, settings);
+    case 'postponed':
+      return postponed(doc, body as AttemptBody, context, settings);
+    case 'ask':
+      return ask(doc, body as AttemptBody, context);
     case 'progressed':
       return progressed(doc, body as Progressed, context);
     case 'exited':
@@ -288,15 +288,7 @@ function begin(doc: ScenarioDoc, context: Context): ScenarioDoc {
 /** X1: the next attempt, numbered in this commit; the outbox carries it on. */
 function dispatch(doc: ScenarioDoc, segment: SegmentDoc, context: Context): ScenarioDoc {
   const attempt = segment.attempt + 1;
-  const assignment: Assignment = {
-    ...refOf(doc, { ...segment, attempt }),
-    spec: doc.spec,
-    lastSeq: segment.lastSeq,
-    source: doc.source?.identity ?? null,
-    engine: doc.spec.allowMixedEngine ? null : doc.engine,
-    modelSha256: doc.model?.sha256 ?? null,
-  };
-  context.tell(orchestratorOf(doc.id), 'place', assignment);
+  context.tell(orchestratorOf(doc.id), 'place', refOf(doc, { ...segment, attempt }));
   return put(doc, { ...segment, attempt, phase: 'placing', node: null, pid: null, result: null });
 }
 
@@ -342,8 +334,26 @@ function unplaced(doc: ScenarioDoc, body: Unplaced, context: Context, settings: 
     body.refusals.length === 0
       ? 'no node with the runner role is alive'
       : body.refusals.map(r => `${r.node}: ${r.message}`).join('; ');
-  const next = { ...doc, reason };
-  return next.state === 'init_startup' ? record(next, 'in_startup_processing', reason, context) : next;
+  return waitFor(doc, reason, context);
+}
+
+function waitFor(doc: ScenarioDoc, reason: string, context: Context): ScenarioDoc {
+  if (doc.state !== 'init_startup') return doc.reason === reason ? doc : { ...doc, reason };
+  return record({ ...doc, reason }, 'in_startup_processing', reason, context);
+}
+
+/** Its orchestrator holds as many as it can. */
+function postponed(doc: ScenarioDoc, ref: AttemptBody, context: Context, settings: ScenarioSettings): ScenarioDoc {
+  const segment = currentOf(doc, ref);
+  if (segment === null || segment.phase !== 'placing') return doc;
+  context.timer(`ask-${ref.segment}`, settings.placementRetryMs, 'ask', refOf(doc, segment));
+  return waitFor(doc, `${LIMITS.placementsWaiting} attempts wait for a node before this one`, context);
+}
+
+function ask(doc: ScenarioDoc, ref: AttemptBody, context: Context): ScenarioDoc {
+  const segment = currentOf(doc, ref);
+  if (segment?.phase === 'placing') context.tell(orchestratorOf(doc.id), 'place', refOf(doc, segment));
+  return doc;
 }
 
 function retry(doc: ScenarioDoc, ref: AttemptBody, context: Context): ScenarioDoc {

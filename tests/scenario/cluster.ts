@@ -1,0 +1,150 @@
+/**
+ * One partition in memory: the real orchestrator, scenario supervisors and cells, with nodes that answer as scripted. For
+ * what shows only when many scenarios want to be placed.
+ */
+import { HeartbeatDirectory } from '../../src/actors/directory/node-directory.ts';
+import { orchestrator } from '../../src/actors/orchestrator/orchestrator.ts';
+import { placeRunner } from '../../src/actors/orchestrator/place-runner.ts';
+import { hostPartition } from '../../src/actors/runtime/partition.ts';
+import { decodeRecord } from '../../src/actors/runtime/record-codec.ts';
+import { scenarioSupervisor } from '../../src/actors/scenario/scenario-supervisor.ts';
+import { fromJson, toJson } from '../../src/domain/json.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
+import type { Assignment, ProblemBody, Unplaced } from '../../src/domain/messages.ts';
+import type { PlacementStrategy } from '../../src/domain/placement-strategy.ts';
+import { attemptKey, type ScenarioDoc } from '../../src/domain/scenario-doc.ts';
+import { BUCKETS, partitionOf, SUBJECTS } from '../../src/domain/subjects.ts';
+import { MemoryServer } from '../../src/infra/memory/memory-server.ts';
+import { SeededRandom } from '../../src/infra/memory/seeded-random.ts';
+import { VirtualClock } from '../../src/infra/memory/virtual-clock.ts';
+import { nodeView } from './node-view.ts';
+import { ENGINE, MODEL, REQUEST, SETTINGS, SOURCE } from './play.ts';
+
+const HEARTBEAT_MS = 1_000;
+export const RETRY_MS = 10_000;
+export const PARTITION = 3;
+
+/** The first `count` ids of 64 characters that belong to the partition. */
+export function idsOf(partition: number, count: number): string[] {
+  const ids: string[] = [];
+  for (let n = 0; ids.length < count; n++) {
+    const id = `${'cam'.repeat(20)}${n}`.slice(-64).padStart(64, '_');
+    if (partitionOf('scenario', id, LIMITS.partitions) === partition) ids.push(id);
+  }
+  return ids;
+}
+
+export interface ScriptedNode {
+  readonly id: string;
+  /** Attempts that it runs, by key. */
+  readonly running: Set<string>;
+  /** Every request, by scenario, in order. */
+  readonly asked: string[];
+  /** One of its runners ends. */
+  free(key: string): void;
+  leave(): void;
+}
+
+export class Cluster {
+  readonly clock = new VirtualClock();
+  readonly server = new MemoryServer({ clock: this.clock, partitions: LIMITS.partitions });
+  readonly defects: string[] = [];
+  readonly #store = this.server.stateStore(BUCKETS.state);
+
+  constructor(strategy: PlacementStrategy = 'least_loaded') {
+    const { clock, server } = this;
+    const bus = server.bus();
+    const directory = new HeartbeatDirectory({ clock, bus }, 5 * HEARTBEAT_MS);
+    const scenarios = {
+      find: (id: string) => owned.state({ kind: 'scenario', id }) as ScenarioDoc | null,
+      unplaced: (id: string, body: Unplaced) => owned.signal({ kind: 'scenario', id }, 'unplaced', body),
+    };
+    const report = (self: unknown, what: string, error: unknown): void => {
+      this.defects.push(`${JSON.stringify(self)} ${what}: ${String(error)}`);
+    };
+    const owned = hostPartition(
+      { partition: PARTITION, epoch: 1, lost: new AbortController().signal },
+      [orchestrator, scenarioSupervisor({ ...SETTINGS, placementRetryMs: RETRY_MS })],
+      {
+        clock,
+        random: new SeededRandom(1),
+        store: this.#store,
+        mailbox: server.mailbox(),
+        journal: server.journal(),
+        answer: () => {},
+        report,
+      },
+      {
+        'place-runner': placeRunner(
+          { bus, clock, directory, scenarios },
+          { strategy, answerMs: 5_000, retryMs: RETRY_MS },
+        ),
+      },
+      { bus, subject: SUBJECTS.heartbeats('runner'), tickMs: 3_600_000, isGone: async () => false },
+      [],
+    );
+  }
+
+  start(id: string, request: object = REQUEST): void {
+    this.server.publish(`troupe.cmd.scenario.${id}.start`, toJson(request));
+  }
+
+  /** Commits of all actors so far. */
+  async writes(): Promise<number> {
+    let last = 0;
+    const reading = new AbortController();
+    for await (const change of this.#store.watch(reading.signal)) {
+      if (change.kind === 'current') break;
+      if (change.kind === 'entry') last = Math.max(last, change.entry.revision);
+    }
+    reading.abort();
+    return last;
+  }
+
+  async doc(id: string): Promise<ScenarioDoc> {
+    const entry = await this.#store.get(`scenario.${id}`);
+    const state = entry === null ? null : decodeRecord(entry.value).state;
+    if (state === null) throw new Error(`there is no ${id}`);
+    return state as ScenarioDoc;
+  }
+
+  join(id: string, slots: number, refuse: (assignment: Assignment) => ProblemBody | null = () => null): ScriptedNode {
+    const bus = this.server.bus();
+    const running = new Set<string>();
+    const asked: string[] = [];
+    let gone = false;
+    const announce = (): void => {
+      if (gone) return;
+      const view = nodeView(id, { slots, running: running.size });
+      bus.publish(SUBJECTS.heartbeat(id, 'node', id), toJson(view));
+    };
+    const beat = (): void => {
+      announce();
+      if (!gone) this.clock.timer(HEARTBEAT_MS, beat);
+    };
+    const answers = bus.subscribe(SUBJECTS.control(id, 'start'), ({ body, reply }) => {
+      const assignment = fromJson(body) as Assignment;
+      asked.push(assignment.scenario);
+      const full = { code: 'unavailable', message: `all ${slots} slots are taken` };
+      const problem = running.size >= slots ? full : refuse(assignment);
+      if (problem === null) running.add(attemptKey(assignment));
+      const accepted = { kind: 'accepted', pid: 7, source: SOURCE, model: MODEL, engine: ENGINE };
+      if (problem === null) announce();
+      if (reply !== null) bus.publish(reply, toJson(problem === null ? accepted : { kind: 'refused', problem }));
+    });
+    beat();
+    return {
+      id,
+      running,
+      asked,
+      free: key => {
+        running.delete(key);
+        announce();
+      },
+      leave: () => {
+        gone = true;
+        answers.close();
+      },
+    };
+  }
+}
