@@ -315,7 +315,7 @@ export async function startNode(
       const executors = {
         'place-runner': placeRunner(
           { bus, clock, directory, scenarios },
-          { strategy: 'least_loaded', answerMs: LIMITS.probeMs + 2_000, retryMs: placementRetryMs },
+          { strategy: config.placement, answerMs: LIMITS.probeMs + 2_000, retryMs: placementRetryMs },
         ),
         'stop-runner': stopRunner({ bus, clock, directory }),
         'close-log': closeLog({ log: predictionLog, clock }),

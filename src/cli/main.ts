@@ -72,6 +72,7 @@ function program(end: (exitCode: number) => void): Command {
     .option('--node <id>', "this node's name (the machine's)")
     .option('--slots <n>', 'runners it takes at most (twice the cores)')
     .addOption(repeatable('--root <dir>', 'a folder to read files below, repeatable (the current folder and DATA)'))
+    .option('--placement <strategy>', 'which node to ask first: least_loaded, round_robin or hot_model (least_loaded)')
     .option('--token <token>', 'wanted of every request; needed when --host is not loopback')
     .option('--relaxed-sync', 'faster writes that a power failure may lose')
     .option('--replicas <n>', 'copies of everything stored, 1 to 5 (3 where NATS is a cluster, else 1)')

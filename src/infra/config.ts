@@ -16,6 +16,7 @@ import { Id } from '../domain/ids.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { NodeRole } from '../domain/node.ts';
 import { invalidRequest, parse, problemsOf } from '../domain/parse.ts';
+import { PlacementStrategy } from '../domain/placement-strategy.ts';
 import { Sampling } from '../domain/sampling.ts';
 import { ScenarioRequest } from '../domain/scenario.ts';
 import { asset } from './process/assets.ts';
@@ -40,6 +41,7 @@ export const Options = Type.Partial(
     slots: Type.Integer({ minimum: 1, maximum: LIMITS.slots }),
     workers: Type.Integer({ minimum: 1, maximum: LIMITS.workers }),
     root: Type.Array(Text, { minItems: 1 }),
+    placement: PlacementStrategy,
     token: Type.String({ pattern: '^[\\x21-\\x7e]+$' }),
     'relaxed-sync': Type.Boolean(),
     replicas: Type.Integer({ minimum: 1, maximum: 5 }),
@@ -144,6 +146,8 @@ export interface NodeConfig {
   readonly workers: number;
   /** Files are read only below these. */
   readonly roots: readonly string[];
+  /** In which order the orchestrators of this node ask runner nodes. */
+  readonly placement: PlacementStrategy;
   readonly token: string | null;
   readonly relaxedSync: boolean;
   /** Copies of every stream and bucket; null: 3 where NATS is a cluster, else 1. An existing one never gets fewer. */
@@ -246,6 +250,7 @@ export function nodeConfig(flags: Flags = {}, around: Surroundings = here()): No
     slots: given.slots ?? defaultSlots(),
     workers: given.workers ?? defaultWorkers(),
     roots: roots ?? [around.cwd, data],
+    placement: given.placement ?? 'least_loaded',
     token: given.token ?? null,
     relaxedSync: given['relaxed-sync'] ?? false,
     replicas: given.replicas ?? null,

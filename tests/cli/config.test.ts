@@ -53,6 +53,7 @@ test('F1: every option can be given by variable and by file', () => {
     roles: ['api,runner', '["api", "runner"]'],
     node: ['n', '"n"'],
     root: [`a${path.delimiter}b`, '["a", "b"]'],
+    placement: ['hot_model', '"hot_model"'],
     token: ['t', '"t"'],
     'relaxed-sync': ['true', 'true'],
     replicas: ['3', '3'],
@@ -85,6 +86,7 @@ test('F1: the defaults are those of the contract', () => {
     nats: null,
     roles: ['api', 'orchestrator', 'runner'],
     roots: [cwd, '/x/troupe'],
+    placement: 'least_loaded',
     token: null,
     relaxedSync: false,
     replicas: null,
@@ -99,6 +101,13 @@ test('F1: the times of supervision come from variables and the file', () => {
   toml('heartbeat-ms = 100\nmisses = 3\n');
   const { liveness } = nodeConfig({}, { cwd, env: { TROUPE_STALL_MS: '400' } });
   assert.equal(liveness, { ...LIVENESS, heartbeatMs: 100, misses: 3, stallMs: 400 });
+});
+
+test('F1: the placement strategy is the flag’s, the variable’s or the file’s', () => {
+  toml('placement = "hot_model"\n');
+  assert.is(nodeConfig({}, { cwd, env: {} }).placement, 'hot_model');
+  assert.is(nodeConfig({}, { cwd, env: { TROUPE_PLACEMENT: 'round_robin' } }).placement, 'round_robin');
+  assert.is(nodeConfig({ placement: 'least_loaded' }, { cwd, env: {} }).placement, 'least_loaded');
 });
 
 test('relative paths start at the current folder, and given roots replace the default ones', () => {
@@ -116,6 +125,7 @@ const WRONG: readonly (readonly [Flags, RegExp])[] = [
   [{ node: 'a.b' }, /^--node a\.b .*pattern/],
   [{ roles: 'api,boss' }, /^--roles api,boss .*roles\[1\] must be "api" or "orchestrator" or "runner"/],
   [{ slots: '0' }, /^--slots 0 .*>= 1/],
+  [{ placement: 'random' }, /^--placement random .*"least_loaded" or "round_robin" or "hot_model"/],
   [{ nats: 'http://x' }, /^--nats http:\/\/x .*pattern/],
   [{ creds: 'c' }, /--creds needs --nats/],
   [{ root: ['/no/such/folder'] }, /--root \/no\/such\/folder is no folder/],

@@ -30,6 +30,20 @@ test('Y4: more scenarios of one partition than an orchestrator holds wait while 
   assert.equal([node.asked.length, cluster.defects], [ids.length, []]);
 });
 
+test('round_robin: the scenarios of a partition go to one node after another, also when they come one by one', async () => {
+  const cluster = new Cluster('round_robin');
+  // By load the first two would have it all.
+  const nodes = [cluster.join('n1', 1_000), cluster.join('n2', 1_000), cluster.join('n3', 100)];
+  for (const id of idsOf(PARTITION, 12)) {
+    cluster.start(id);
+    await cluster.clock.advance(10);
+  }
+  assert.equal(
+    nodes.map(({ running }) => running.size),
+    [4, 4, 4],
+  );
+});
+
 test('Z4: as slots become free, each goes to one more of those that wait, with one request and no word to the others', async () => {
   const cluster = new Cluster();
   const ids = idsOf(PARTITION, 200);

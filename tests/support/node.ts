@@ -49,6 +49,7 @@ export async function startTestNode(overrides: Partial<NodeConfig> = {}, log: st
       slots: 4,
       workers: 2,
       roots: [root, path.join(root, '..', 'shared'), tmpdir()],
+      placement: 'least_loaded',
       token: null,
       relaxedSync: false,
       replicas: null,
