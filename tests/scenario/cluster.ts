@@ -3,11 +3,15 @@
  * what shows only when many scenarios want to be placed.
  */
 import { HeartbeatDirectory } from '../../src/actors/directory/node-directory.ts';
+import { NodeAgent } from '../../src/actors/node/node-agent.ts';
 import { orchestrator } from '../../src/actors/orchestrator/orchestrator.ts';
 import { placeRunner } from '../../src/actors/orchestrator/place-runner.ts';
+import type { ProcessExit } from '../../src/actors/ports/process-launcher.ts';
 import { hostPartition } from '../../src/actors/runtime/partition.ts';
 import { decodeRecord } from '../../src/actors/runtime/record-codec.ts';
+import { Supervisor } from '../../src/actors/runtime/supervisor.ts';
 import { scenarioSupervisor } from '../../src/actors/scenario/scenario-supervisor.ts';
+import { TroupeError } from '../../src/domain/errors.ts';
 import { fromJson, toJson } from '../../src/domain/json.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { Assignment, ProblemBody, Unplaced } from '../../src/domain/messages.ts';
@@ -43,6 +47,14 @@ export interface ScriptedNode {
   /** One of its runners ends. */
   free(key: string): void;
   leave(): void;
+}
+
+export interface AgentNode {
+  /** All of its runners end. */
+  crash(): void;
+  /** It ends in order, and nobody takes it for alive any more. */
+  leave(): Promise<void>;
+  running(): number;
 }
 
 export class Cluster {
@@ -106,6 +118,70 @@ export class Cluster {
     const state = entry === null ? null : decodeRecord(entry.value).state;
     if (state === null) throw new Error(`there is no ${id}`);
     return state as ScenarioDoc;
+  }
+
+  /** A real node; its runners beat for ever. */
+  async agent(id: string, { readable = true, engine = ENGINE, model = MODEL } = {}): Promise<AgentNode> {
+    const { clock, server } = this;
+    let pid = 0;
+    const runners: PromiseWithResolvers<ProcessExit>[] = [];
+    const agent = new NodeAgent(
+      {
+        bus: server.bus(),
+        clock,
+        mailbox: server.mailbox(),
+        launcher: {
+          launch: async () => {
+            const exit = Promise.withResolvers<ProcessExit>();
+            runners.push(exit);
+            const kill = (): void => exit.resolve({ code: null, signal: 'SIGKILL' });
+            return { pid: ++pid, exited: exit.promise, onMessage: () => {}, send: () => {}, kill };
+          },
+        },
+        models: {
+          list: () => [{ info: model, file: '' }],
+          resolve: async () => ({ info: model, file: '' }),
+        },
+        decoder: {
+          engine: engine.decoder,
+          probe: async () => SOURCE,
+          decode: async () => ({ frames: 0, warnings: [] }),
+        },
+        runners: await Supervisor.start({
+          id: 'runners',
+          node: id,
+          flags: { strategy: 'simple_one_for_one', intensity: 0, periodMs: 1 },
+          clock,
+          event: () => {},
+        }),
+        resolveSource: async uri => {
+          if (!readable) throw new TroupeError('source_unreadable', `${uri} is not there`);
+          return uri;
+        },
+        report: (what, error) => this.defects.push(`node ${id} ${what}: ${String(error)}`),
+      },
+      {
+        id,
+        slots: 4,
+        engine,
+        workers: 1,
+        heartbeatMs: HEARTBEAT_MS,
+        probeMs: 3_000,
+        shutdownMs: 5_000,
+        runnerSettings: null,
+        view: () => ({ id, roles: ['runner'], roots: [], pid: 1, partitions: [], version: '0', startedAt: '' }),
+      },
+    );
+    const crash = (): void => {
+      for (const runner of runners) runner.resolve({ code: 1, signal: null });
+    };
+    const leave = async (): Promise<void> => {
+      const drained = agent.drain();
+      crash();
+      await drained;
+      await clock.advance(6 * HEARTBEAT_MS);
+    };
+    return { crash, leave, running: () => agent.view().running };
   }
 
   join(id: string, slots: number, refuse: (assignment: Assignment) => ProblemBody | null = () => null): ScriptedNode {

@@ -1,10 +1,15 @@
-/** The scenario supervisor's invariants X1–X8, each by the message that would break it. */
+/** The scenario supervisor's invariants X1–X9, each by the message that would break it. */
 import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { LIMITS } from '../../src/domain/limits.ts';
-import { attemptKey } from '../../src/domain/scenario-doc.ts';
+import { attemptKey, type SegmentDoc } from '../../src/domain/scenario-doc.ts';
 import { crash, ENGINE, Play } from './play.ts';
+
+function withoutLastNode(segment: SegmentDoc): Omit<SegmentDoc, 'lastNode'> {
+  const { lastNode: _, ...others } = segment;
+  return others;
+}
 
 const test = suite('scenario supervisor');
 
@@ -386,6 +391,72 @@ test('no node that can take it: in_startup_processing with every node’s reason
     [failing.doc.outcome, failing.doc.error],
     ['failed', { code: 'source_unreadable', message: 'not there' }],
   );
+});
+
+test('X9: a run that had a node waits while that node is away, whatever the others refuse; it fails when that node refuses too', () => {
+  const gone = { node: 'a', code: 'source_unreadable', message: 'not there' };
+  for (const early of [false, true]) {
+    const play = new Play().toActive();
+    assert.is(play.segment.lastNode, 'n1');
+    const first = play.ref;
+    play.exited('shutdown', { seq: 5 });
+    play.fire('retry-0');
+    // The word that an attempt was taken may come when it has ended, or another is on its way.
+    if (early) play.record = { ...play.record, state: { ...play.doc, segments: [withoutLastNode(play.segment)] } };
+    if (early) play.placed('n1', first);
+    play.unplaced(gone, { ...gone, node: 'b' });
+    assert.equal([play.segment.phase, play.doc.reason], ['placing', 'a: not there; b: not there']);
+    play.unplaced(gone, { ...gone, node: 'n1', message: 'gone too' });
+    assert.equal(play.doc.error, { code: 'source_unreadable', message: 'a: not there; n1: gone too' });
+  }
+  const ended = new Play();
+  ended.create();
+  ended.exited(crash());
+  ended.placed('n7');
+  assert.equal([ended.segment.phase, ended.segment.lastNode], ['backoff', 'n7']);
+});
+
+test('X9: a new run was never placed; nor, as far as one can tell, was one of a document of an older version', () => {
+  const gone = { node: 'a', code: 'source_unreadable', message: 'not there' };
+  const again = new Play().toActive().toStopped();
+  again.command('start', { from: 'start' });
+  again.unplaced(gone);
+  assert.equal(again.doc.error?.code, 'source_unreadable');
+  const old = new Play().toActive();
+  old.exited('shutdown', { seq: 5 });
+  old.fire('retry-0');
+  old.record = { ...old.record, state: { ...old.doc, segments: [withoutLastNode(old.segment)] } };
+  old.unplaced(gone);
+  assert.equal(old.doc.error?.code, 'source_unreadable');
+});
+
+test('X9: a segment that has not run yet waits for the nodes that ran its siblings', () => {
+  const gone = { node: 'a', code: 'source_unreadable', message: 'not there' };
+  const play = new Play();
+  play.create();
+  play.placed('n1');
+  const next = { ...withoutLastNode(play.segment), segment: 1, phase: 'placing' as const };
+  play.record = { ...play.record, state: { ...play.doc, segments: [play.segment, next] } };
+  const second = { ...play.ref, segment: 1 };
+  play.deliver('signal', 'unplaced', { ...second, refusals: [gone], more: 0 });
+  assert.equal([play.doc.segments[1]?.phase, play.doc.error], ['placing', null]);
+  play.deliver('signal', 'unplaced', { ...second, refusals: [gone, { ...gone, node: 'n1' }], more: 0 });
+  assert.is(play.doc.error?.code, 'source_unreadable');
+});
+
+test('a reason names every node that was told of, and is bounded', () => {
+  const play = new Play();
+  play.create();
+  const full = { code: 'unavailable', message: 'all 4 slots are taken' };
+  play.deliver('signal', 'unplaced', { ...play.ref, refusals: [{ node: 'a', ...full }], more: 7 });
+  assert.is(play.doc.reason, 'a: all 4 slots are taken; and 7 more nodes');
+  const many = Array.from({ length: LIMITS.refusalsTold }, (_, i) => ({
+    node: `n${i}`,
+    code: 'unavailable',
+    message: 'x'.repeat(LIMITS.refusalChars),
+  }));
+  play.deliver('signal', 'unplaced', { ...play.ref, refusals: many, more: 0 });
+  assert.is(play.doc.reason?.length, LIMITS.reasonChars);
 });
 
 test('an attempt that its orchestrator put off waits with the reason, and asks again; when it is no longer wanted it does not', () => {

@@ -14,6 +14,7 @@
  * X7 A runner that does not answer a stop is stopped at the log: the supervisor writes `closed` with the next attempt number (L4).
  * X8 Run numbers of an id do not repeat while anything of an earlier life can still be running: they go on over deletion,
  *    until its tombstone goes (M7).
+ * X9 What every live node refuses for good fails, unless the node that had it last may have been the one to take it.
  */
 import { isDeepStrictEqual } from 'node:util';
 import Type, { type Static } from 'typebox';
@@ -303,12 +304,14 @@ function placed(doc: ScenarioDoc, body: Placed, context: Context): ScenarioDoc {
   if (owner === undefined) return doc;
   if (currentOf(doc, body) === null) {
     // X1: stopped or replaced meanwhile. It teaches only what no later attempt has told.
-    const known = doc.run === body.run && doc.source === null ? learn(doc, body) : doc;
-    return put(known, reap(owner, body, body.node));
+    if (doc.run !== body.run) return put(doc, reap(owner, body, body.node));
+    const known = doc.source === null ? learn(doc, body) : doc;
+    return put(known, { ...reap(owner, body, body.node), lastNode: owner.lastNode ?? body.node });
   }
+  const taken: SegmentDoc = { ...owner, lastNode: body.node };
   const known = learn(doc, body);
-  if (owner.phase !== 'placing') return known; // it has ended before this arrived
-  const next = put({ ...known, reason: null }, { ...owner, phase: 'running', node: body.node, pid: body.pid });
+  if (owner.phase !== 'placing') return put(known, taken); // it has ended before this arrived
+  const next = put({ ...known, reason: null }, { ...taken, phase: 'running', node: body.node, pid: body.pid });
   return next.state === 'init_startup'
     ? record(next, 'in_startup_processing', `placed on node ${body.node}`, context)
     : next;
@@ -322,19 +325,33 @@ function learn(doc: ScenarioDoc, { source, model, engine }: Placed): ScenarioDoc
   return { ...doc, source, model: { name, sha256, family, classes }, engine, warnings: warnings.slice(-20) };
 }
 
+/**
+ * X9: it waits, with every node's reason, unless no waiting can mend it: every live node refuses for good, and with them the
+ * node that had it last. That one may only be away for the moment, and have what the others lack.
+ */
 function unplaced(doc: ScenarioDoc, body: Unplaced, context: Context, settings: ScenarioSettings): ScenarioDoc {
   const segment = currentOf(doc, body);
   if (segment === null || segment.phase !== 'placing') return doc;
-  const [first] = body.refusals;
-  // What every live node refuses for good no waiting will mend.
-  if (first !== undefined && body.refusals.every(r => PERMANENT_CODES.has(r.code as ProblemCode))) {
-    return fail(doc, { code: first.code, message: first.message }, context, settings);
+  const { refusals } = body;
+  const [first] = refusals;
+  const forGood = refusals.every(({ code }) => PERMANENT_CODES.has(code as ProblemCode));
+  const hasRefused = (node: string): boolean => refusals.some(refusal => refusal.node === node);
+  if (first === undefined || !forGood || !lastNodes(doc, segment).every(hasRefused)) {
+    return waitFor(doc, reasonOf(body), context);
   }
-  const reason =
-    body.refusals.length === 0
-      ? 'no node with the runner role is alive'
-      : body.refusals.map(r => `${r.node}: ${r.message}`).join('; ');
-  return waitFor(doc, reason, context);
+  const allSame = refusals.every(({ message }) => message === first.message);
+  return fail(doc, { code: first.code, message: allSame ? first.message : reasonOf(body) }, context, settings);
+}
+
+/** Where the segment ran last, or its siblings when it has not run yet; nowhere in a run that was never placed. */
+function lastNodes(doc: ScenarioDoc, { lastNode }: SegmentDoc): readonly string[] {
+  return lastNode === undefined ? doc.segments.flatMap(other => other.lastNode ?? []) : [lastNode];
+}
+
+function reasonOf({ refusals, more }: Unplaced): string {
+  if (refusals.length === 0) return 'no node with the runner role is alive';
+  const said = refusals.map(({ node, message }) => `${node}: ${message}`);
+  return [...said, ...(more > 0 ? [`and ${more} more nodes`] : [])].join('; ').slice(0, LIMITS.reasonChars);
 }
 
 function waitFor(doc: ScenarioDoc, reason: string, context: Context): ScenarioDoc {
