@@ -4,6 +4,7 @@
  */
 import { HeartbeatDirectory } from '../../src/actors/directory/node-directory.ts';
 import { NodeAgent } from '../../src/actors/node/node-agent.ts';
+import { Presence } from '../../src/actors/node/presence.ts';
 import { orchestrator } from '../../src/actors/orchestrator/orchestrator.ts';
 import { placeRunner } from '../../src/actors/orchestrator/place-runner.ts';
 import type { ProcessExit } from '../../src/actors/ports/process-launcher.ts';
@@ -125,6 +126,7 @@ export class Cluster {
     const { clock, server } = this;
     let pid = 0;
     const runners: PromiseWithResolvers<ProcessExit>[] = [];
+    let presence: Presence | null = null;
     const agent = new NodeAgent(
       {
         bus: server.bus(),
@@ -158,6 +160,7 @@ export class Cluster {
           if (!readable) throw new TroupeError('source_unreadable', `${uri} is not there`);
           return uri;
         },
+        announce: () => presence?.announce(),
         report: (what, error) => this.defects.push(`node ${id} ${what}: ${String(error)}`),
       },
       {
@@ -169,16 +172,26 @@ export class Cluster {
         probeMs: 3_000,
         shutdownMs: 5_000,
         runnerSettings: null,
-        view: () => ({ id, roles: ['runner'], roots: [], pid: 1, partitions: [], version: '0', startedAt: '' }),
       },
     );
+    presence = new Presence({ bus: server.bus(), clock }, HEARTBEAT_MS, () => ({
+      id,
+      roles: ['runner'],
+      roots: [],
+      pid: 1,
+      partitions: [],
+      version: '0',
+      startedAt: '',
+      ...agent.view(),
+    }));
     const crash = (): void => {
       for (const runner of runners) runner.resolve({ code: 1, signal: null });
     };
     const leave = async (): Promise<void> => {
-      const drained = agent.drain();
+      const ended = agent.end();
       crash();
-      await drained;
+      await ended;
+      presence?.close();
       await clock.advance(6 * HEARTBEAT_MS);
     };
     return { crash, leave, running: () => agent.view().running };

@@ -5,7 +5,7 @@ import path from 'node:path';
 import type { ScenarioView } from '../../src/domain/scenario.ts';
 import { LIVENESS, type NodeConfig, programs } from '../../src/infra/config.ts';
 import { root } from '../../src/infra/process/assets.ts';
-import { type RunningNode, startNode } from '../../src/system.ts';
+import { type NodeParts, type RunningNode, startNode } from '../../src/system.ts';
 
 export interface TestNode extends AsyncDisposable {
   readonly node: RunningNode;
@@ -34,8 +34,15 @@ export interface Answer {
 /** Everything a slow machine may need; a test that waits this long has failed. */
 const DEADLINE_MS = 120_000;
 
-/** @param log what the node says is added to it, also while it starts */
-export async function startTestNode(overrides: Partial<NodeConfig> = {}, log: string[] = []): Promise<TestNode> {
+/**
+ * @param parts in place of the real ones
+ * @param log what the node says is added to it, also while it starts
+ */
+export async function startTestNode(
+  overrides: Partial<NodeConfig> = {},
+  parts: Partial<NodeParts> = {},
+  log: string[] = [],
+): Promise<TestNode> {
   const temporary = await mkdtemp(path.join(tmpdir(), 'troupe-node-'));
   const data = overrides.data ?? temporary;
   const node = await startNode(
@@ -58,6 +65,7 @@ export async function startTestNode(overrides: Partial<NodeConfig> = {}, log: st
       ...overrides,
     },
     line => log.push(line),
+    parts,
   );
   const call: TestNode['call'] = async (method, at, body, headers = {}) => {
     const answer = await fetch(node.url + at, {
