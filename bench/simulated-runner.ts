@@ -7,6 +7,7 @@ import type { ProcessExit, ProcessHandle, ProcessLauncher } from '../src/actors/
 import { LogWriter, type LogWriterPorts } from '../src/actors/runner/log-writer.ts';
 import type { RunnerJob, RunnerOutcome } from '../src/actors/runner/runner.ts';
 import { toJson } from '../src/domain/json.ts';
+import { LIMITS } from '../src/domain/limits.ts';
 import type { Position } from '../src/domain/log-record.ts';
 import { RUNNER_EXIT, type RunnerBeat } from '../src/domain/messages.ts';
 import type { Prediction } from '../src/domain/prediction.ts';
@@ -63,7 +64,9 @@ async function attempt(
   committed: (seq: number) => void,
 ): Promise<RunnerOutcome> {
   const { scenario, run, segment, attempt: number, lastSeq } = assignment;
-  const claim = { key: { scenario, run, segment }, attempt: number, lastSeq, source: source.identity, engine };
+  const openBy = ports.clock.monotonic() + LIMITS.claimMs;
+  const key = { scenario, run, segment };
+  const claim = { key, attempt: number, lastSeq, source: source.identity, engine, openBy };
   const opened = await LogWriter.open(ports, claim, signal);
   if (opened.kind === 'ended') return { reason: 'normal', result: 'end', seq: opened.seq, fruitful: false };
   const { from, position, predictions } = batchAfter(opened.position);

@@ -303,7 +303,7 @@ test('PR5: an API-only node that came first and a node work together, each as it
   await using server = await serve(asset('nats.conf'));
   const as = (user: 'node' | 'api') => ({ url: server.url(user), credsFile: null });
   const said: string[] = [];
-  const apiStarts = startTestNode({ nats: as('api'), roles: ['api'], node: 'api' }, said);
+  const apiStarts = startTestNode({ nats: as('api'), roles: ['api'], node: 'api' }, {}, said);
   apiStarts.catch(error => said.push(String(error)));
   await waitUntil('the API node says what is missing', () =>
     said.some(line => line.includes('NATS lacks KV_troupe_state')),
