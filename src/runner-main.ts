@@ -63,7 +63,7 @@ export async function main(): Promise<void> {
     decoder: await decoder,
     inference: inferenceFactory(),
   };
-  const runner = new Runner(ports, job, seq => say({ kind: 'committed', seq }), startedAt);
+  const runner = new Runner(ports, job, (seq, startup) => say({ kind: 'committed', seq, startup }), startedAt);
   process.on('message', message => runner.stop(parse(Told, message, 'The word of the node').kind));
   process.on('SIGTERM', () => runner.stop('release'));
   const outcome = await runner.run();

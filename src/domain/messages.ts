@@ -60,8 +60,22 @@ export const Unplaced = Type.Object({
 });
 export type Unplaced = Static<typeof Unplaced>;
 
+/** How long a runner took, ms since it had its orders: these overlap. */
+export const Startup = Type.Object({
+  claimedMs: Type.Number({ description: 'the log is open' }),
+  loadedMs: Type.Number({ description: 'every worker has loaded the model' }),
+  decodedMs: Type.Number({ description: 'the first selected frame lies in the ring' }),
+  committedMs: Type.Number({ description: 'the first batch is in the log' }),
+});
+export type Startup = Static<typeof Startup>;
+
 /** node → scenario: the attempt's first batch is committed. */
-export const Progressed = Type.Object({ ...Ref, seq: Type.Integer() });
+export const Progressed = Type.Object({
+  ...Ref,
+  seq: Type.Integer(),
+  /** Where the time went until then; `checkedMs` is the node's, until it knew that it can run the attempt. */
+  startup: Type.Optional(Type.Object({ ...Startup.properties, checkedMs: Type.Number() })),
+});
 export type Progressed = Static<typeof Progressed>;
 
 export const ExitBody = Type.Union([

@@ -146,6 +146,8 @@ const attempt = (number: number, extra: Partial<Assignment> = {}): Assignment =>
   ...extra,
 });
 
+const STARTUP = { claimedMs: 1, loadedMs: 2, decodedMs: 3, committedMs: 4 };
+
 const codeOf = (answer: StartAnswer): string => (answer.kind === 'refused' ? answer.problem.code : answer.kind);
 
 const test = suite('node');
@@ -251,7 +253,7 @@ test('A3: an exit is reported until it is stored, after what was committed befor
   const node = await start();
   await node.place(attempt(1));
   node.world.refused = ['progressed'];
-  node.processes[0]?.say({ kind: 'committed', seq: 5 });
+  node.processes[0]?.say({ kind: 'committed', seq: 5, startup: STARTUP });
   node.processes[0]?.exit(null, 'SIGSEGV');
   await node.clock.advance(10_000);
   node.world.refused = ['exited'];

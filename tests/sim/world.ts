@@ -266,7 +266,7 @@ export class World {
       decoder: this.#decoder(process),
       inference: this.#inference(process),
     };
-    const runner = new Runner(ports, job, seq => say({ kind: 'committed', seq }));
+    const runner = new Runner(ports, job, (seq, startup) => say({ kind: 'committed', seq, startup }));
     process.clock.timer(300, () => {
       void runner.run().then(outcome => {
         say({ kind: 'outcome', ...outcome });

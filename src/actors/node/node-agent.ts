@@ -25,6 +25,7 @@ import {
   type RunnerBeat,
   readRunnerBeat,
   type StartAnswer,
+  Startup,
   type StopAnswer,
   StopRequest,
 } from '../../domain/messages.ts';
@@ -77,7 +78,7 @@ export interface NodeSettings {
 
 /** What a runner process says. */
 const RunnerWord = Type.Union([
-  Type.Object({ kind: Type.Literal('committed'), seq: Type.Integer() }),
+  Type.Object({ kind: Type.Literal('committed'), seq: Type.Integer(), startup: Startup }),
   Type.Object({
     kind: Type.Literal('outcome'),
     reason: ExitBody,
@@ -222,6 +223,7 @@ export class NodeAgent {
     const { spec } = assignment;
     const why = unfit({ slots, engine, running: this.#running.size, draining: this.#draining }, assignment.engine);
     if (why !== null) throw refuse('unavailable', why);
+    const askedAt = this.#ports.clock.monotonic();
     const { path, source, model } = await this.#check(spec);
     if (assignment.modelSha256 !== null && assignment.modelSha256 !== model.info.sha256) {
       throw refuse('model_not_found', `model ${spec.model} is another file here than the one this run began with`);
@@ -233,13 +235,14 @@ export class NodeAgent {
       );
     }
     const job = { assignment, node: id, path, source, model, engine, workers, heartbeatMs };
-    const process = await this.#launch(assignment, { job, settings: runnerSettings });
+    const checkedMs = Math.round(this.#ports.clock.monotonic() - askedAt);
+    const process = await this.#launch(assignment, { job, settings: runnerSettings }, checkedMs);
     this.#warmUp(spec.model);
     this.#ports.announce(); // before the answer: who asks next must know that this slot is taken
     return { kind: 'accepted', pid: process.pid, source, model: model.info, engine };
   }
 
-  async #launch(assignment: Assignment, orders: unknown): Promise<ProcessHandle> {
+  async #launch(assignment: Assignment, orders: unknown, checkedMs: number): Promise<ProcessHandle> {
     const key = attemptKey(assignment);
     let launched: ProcessHandle | null = null;
     await this.#ports.runners.startChild({
@@ -254,7 +257,7 @@ export class NodeAgent {
         launched = process;
         const taken = this.#taken.get(key);
         if (taken !== undefined) taken.process = process;
-        const report = this.#watch(assignment, process);
+        const report = this.#watch(assignment, process, checkedMs);
         this.#reports.add(report);
         void report.finally(() => this.#reports.delete(report));
         return {
@@ -270,7 +273,7 @@ export class NodeAgent {
   }
 
   /** A3: from the runner's words and its process' exit to one report. */
-  async #watch(assignment: Assignment, process: ProcessHandle): Promise<void> {
+  async #watch(assignment: Assignment, process: ProcessHandle, checkedMs: number): Promise<void> {
     const { scenario, run, segment, attempt } = assignment;
     const ref = { scenario, run, segment, attempt };
     let outcome: Omit<Exited, keyof AttemptBody> | null = null;
@@ -280,7 +283,7 @@ export class NodeAgent {
       const said = parse(RunnerWord, word, 'The word of a runner');
       if (said.kind === 'committed') {
         seq = said.seq;
-        told = this.#tell(ref, 'progressed', { ...ref, seq });
+        told = this.#tell(ref, 'progressed', { ...ref, seq, startup: { ...said.startup, checkedMs } });
       } else {
         const { kind: _, ...rest } = said;
         outcome = rest;

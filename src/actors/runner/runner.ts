@@ -14,7 +14,7 @@ import type { Engine } from '../../domain/engine.ts';
 import { TroupeError, toProblem } from '../../domain/errors.ts';
 import { toJson } from '../../domain/json.ts';
 import { LIMITS } from '../../domain/limits.ts';
-import type { Assignment, RunnerBeat } from '../../domain/messages.ts';
+import type { Assignment, RunnerBeat, Startup } from '../../domain/messages.ts';
 import type { LocalModel } from '../../domain/model.ts';
 import type { Prediction } from '../../domain/prediction.ts';
 import { FrameSelector } from '../../domain/sampling.ts';
@@ -68,7 +68,7 @@ const BACKLOG_FRAMES = 4 * LIMITS.batchFrames;
 export class Runner {
   readonly #ports: RunnerPorts;
   readonly #job: RunnerJob;
-  readonly #onCommitted: (seq: number) => void;
+  readonly #onCommitted: (seq: number, startup: Startup) => void;
   readonly #abort = new AbortController();
   /** Ends the decoder early: the range is over, or a stop was asked for. */
   readonly #enough = new AbortController();
@@ -78,15 +78,17 @@ export class Runner {
   #fruitful = false;
   #rate = { at: 0, passed: 0, fps: 0 };
   readonly #startedAt: number;
+  #began = 0;
+  readonly #startup = { claimedMs: 0, loadedMs: 0, decodedMs: 0, committedMs: 0 };
 
   /**
-   * @param onCommitted called when the first batch is in the log
+   * @param onCommitted called when the first batch is in the log, with where the time went until then
    * @param startedAt when the attempt began, on the clock's monotonic time: its process may have waited before (L10)
    */
   constructor(
     ports: RunnerPorts,
     job: RunnerJob,
-    onCommitted: (seq: number) => void,
+    onCommitted: (seq: number, startup: Startup) => void,
     startedAt = ports.clock.monotonic(),
   ) {
     this.#startedAt = startedAt;
@@ -103,6 +105,7 @@ export class Runner {
 
   /** Never rejects: whatever happened is the outcome. */
   async run(): Promise<RunnerOutcome> {
+    this.#began = this.#ports.clock.monotonic();
     const beating = this.#beat();
     try {
       return await this.#attempt();
@@ -138,7 +141,11 @@ export class Runner {
       },
       this.#abort.signal,
     );
-    opening.catch(() => {}); // awaited below; an earlier failure of the claim must not leave it unhandled
+    // Awaited below; an earlier failure of the claim must not leave it unhandled.
+    opening.then(
+      () => this.#reached('loadedMs'),
+      () => {},
+    );
     const opened = await LogWriter.open(this.#ports, claim, this.#abort.signal).catch(async error => {
       await opening.then(
         pool => pool[Symbol.asyncDispose](),
@@ -146,6 +153,7 @@ export class Runner {
       );
       throw error;
     });
+    this.#reached('claimedMs');
     await using pool = await opening;
     if (opened.kind === 'ended') {
       this.#seq = opened.seq;
@@ -156,8 +164,10 @@ export class Runner {
     const order = new FrameOrder(position, index => index >= from);
     const flow = new Flow(this.#ports, pool, ring, order, assignment, writer, this.#abort.signal, seq => {
       this.#seq = seq;
-      if (!this.#fruitful) this.#onCommitted(seq);
+      if (this.#fruitful) return;
       this.#fruitful = true;
+      this.#reached('committedMs');
+      this.#onCommitted(seq, this.#startup);
     });
     const selector = new FrameSelector(spec.sampling, position?.startPts ?? null, position?.selectedPts ?? null);
     const warnings = await this.#decode(flow, selector, ring, position, order);
@@ -194,7 +204,10 @@ export class Runner {
         order.pass(index, ptsMs);
         return false;
       },
-      frame: (frame, slot) => flow.infer(frame.index, frame.ptsMs, slot),
+      frame: (frame, slot) => {
+        if (this.#startup.decodedMs === 0) this.#reached('decodedMs');
+        flow.infer(frame.index, frame.ptsMs, slot);
+      },
       broken: (frame, message) => flow.broken(frame.index, frame.ptsMs, message),
     };
     const resume =
@@ -212,6 +225,10 @@ export class Runner {
 
   #outcome(reason: ExitReason, result: 'end' | 'closed' | null): RunnerOutcome {
     return { reason, result, seq: this.#seq, fruitful: this.#fruitful };
+  }
+
+  #reached(milestone: keyof Startup): void {
+    this.#startup[milestone] = Math.round(this.#ports.clock.monotonic() - this.#began);
   }
 
   /** N5 */
