@@ -250,9 +250,9 @@ export class Play extends Actor<ScenarioDoc> {
     return this;
   }
 
-  /** The next attempt after a restart's delay, on a node. */
+  /** The next attempt, after a restart's delay if there is one, on a node. */
   again(): void {
-    this.fire('retry-0');
+    if (this.segment.phase === 'backoff') this.fire('retry-0');
     this.placed();
   }
 }

@@ -1,4 +1,4 @@
-/** The scenario supervisor's invariants X1–X9, each by the message that would break it. */
+/** The scenario supervisor's invariants X1–X10, each by the message that would break it. */
 import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -232,7 +232,7 @@ test('a natural end while a stop is under way is completed at once, and nothing 
 test('X5: fenced is a crash of the current attempt, and nothing of an older one', () => {
   const play = new Play().toActive();
   play.exited('fenced');
-  assert.is(play.segment.phase, 'backoff');
+  assert.is(play.segment.attempt, 2);
   play.again();
   const before = play.doc;
   play.exited('fenced', {}, { ...play.ref, attempt: 1 });
@@ -309,14 +309,30 @@ test('X6: drain, fencing, node loss and lost NATS are excused when the attempt c
   }
   const gone = new Play().toActive({ restart: { intensity: 0, periodMs: 60_000 } });
   gone.lost('gone');
-  assert.equal([gone.doc.state, gone.segment.phase], ['active', 'backoff']);
+  assert.equal([gone.doc.state, gone.segment.phase], ['active', 'placing']);
 });
 
-test('X6: delays between attempts grow from the first to the most, each with some chance in it', () => {
+test('X10: an attempt that committed a frame is followed at once by the next, in the commit that counts the restart', () => {
+  const play = new Play().toActive();
+  for (const seq of [5, 6, 7]) {
+    play.exited(crash(), { seq });
+    const { attempt, phase, restarts, lastSeq } = play.segment;
+    assert.equal([attempt, phase, restarts, lastSeq], [seq - 3, 'placing', seq - 4, seq]);
+    assert.equal([play.timers, verbs(play), play.assignment.lastSeq], [[], ['place'], seq]);
+    assert.is(play.doc.restarts.length, seq - 4, 'X6: it counts');
+    play.again();
+  }
+  play.lost();
+  assert.equal([play.segment.attempt, play.segment.phase, play.timers], [4, 'backoff', ['retry-0']]);
+});
+
+test('X10: delays after fruitless attempts grow from the first to the most, each with some chance in it', () => {
   const delays: number[] = [];
   const play = new Play('cam', { backoffMostMs: 1_000 }).toActive({ restart: { intensity: 100, periodMs: 1 } });
+  play.exited(crash(), { seq: 5 });
+  play.again();
   for (let i = 0; i < 4; i++) {
-    play.exited(crash(), i === 0 ? { seq: 5 } : {});
+    play.exited(crash());
     delays.push((play.record.timers['retry-0']?.at ?? 0) - play.now);
     play.again();
   }
@@ -368,6 +384,8 @@ test('a stop before anything was placed withdraws the placement and closes the l
 test('a stop between two attempts makes no further one', () => {
   const play = new Play().toActive();
   play.exited(crash(), { seq: 5 });
+  play.again();
+  play.exited(crash());
   play.command('stop');
   assert.equal([play.timers, play.errands.map(errand => errand.kind)], [[], ['close-log']]);
 });
@@ -497,13 +515,11 @@ test('liveness starts at dispatch: a placed attempt is watched before its first 
 test('an engine that changed is noted', () => {
   const play = new Play().toActive({ allowMixedEngine: true });
   play.exited(crash(), { seq: 5 });
-  play.fire('retry-0');
   assert.is(play.assignment.engine, null);
   play.placed('n2', play.ref, { ...ENGINE, cpu: 'other' });
   assert.match(play.doc.warnings.join(), /engine changed/);
   const strict = new Play().toActive();
   strict.exited(crash(), { seq: 5 });
-  strict.fire('retry-0');
   assert.equal(strict.assignment.engine, ENGINE);
 });
 

@@ -15,6 +15,8 @@
  * X8 Run numbers of an id do not repeat while anything of an earlier life can still be running: they go on over deletion,
  *    until its tombstone goes (M7).
  * X9 What every live node refuses for good fails, unless the node that had it last may have been the one to take it.
+ * X10 An attempt that committed a new frame is followed by the next one in the same commit. Only a fruitless one is waited
+ *    after: `backoffFirstMs`, and twice as long after each further one in a row.
  */
 import { isDeepStrictEqual } from 'node:util';
 import Type, { type Static } from 'typebox';
@@ -457,13 +459,13 @@ function restart(
     const message = `more than ${intensity} restarts in ${periodMs} ms; the last one: ${error.message}`;
     return fail(waiting, { ...error, message }, context, settings);
   }
-  const base = Math.min(settings.backoffFirstMs * 2 ** fruitless, settings.backoffMostMs);
+  const counted: ScenarioDoc = { ...doc, restarts: admitted, reason: `attempt ${segment.attempt}: ${said}` };
+  const next: SegmentDoc = { ...down, restarts: segment.restarts + 1 };
+  if (fruitful) return dispatch(counted, next, context); // X10
+  const base = Math.min(settings.backoffFirstMs * 2 ** (fruitless - 1), settings.backoffMostMs);
   const delayMs = Math.round(base * (0.8 + 0.4 * context.random.float()));
   context.timer(`retry-${segment.segment}`, delayMs, 'retry', refOf(doc, segment));
-  return put(
-    { ...doc, restarts: admitted, reason: `attempt ${segment.attempt}: ${said}` },
-    { ...down, restarts: segment.restarts + 1 },
-  );
+  return put(counted, next);
 }
 
 // ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────────
