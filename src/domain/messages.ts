@@ -5,7 +5,7 @@ import { Id } from './ids.ts';
 import { ModelInfo } from './model.ts';
 import { parseJson } from './parse.ts';
 import { ScenarioSpec } from './scenario.ts';
-import { SourceIdentity, SourceInfo } from './source.ts';
+import { SourceInfo } from './source.ts';
 
 export const ProblemBody = Type.Object({
   code: Type.String(),
@@ -29,8 +29,8 @@ export const Assignment = Type.Object({
   spec: ScenarioSpec,
   /** The log is known to hold this sequence (L6); 0 when nothing was heard of. */
   lastSeq: Type.Integer({ minimum: 0 }),
-  /** Required to be equal, once known. */
-  source: Type.Union([SourceIdentity, Type.Null()]),
+  /** Required to be the same file, once known. */
+  source: Type.Union([SourceInfo, Type.Null()]),
   /** Required to be equal, once known, unless mixed engines are allowed. */
   engine: Type.Union([Engine, Type.Null()]),
   modelSha256: Type.Union([Type.String(), Type.Null()]),

@@ -98,7 +98,7 @@ export function assignmentOf(doc: ScenarioDoc, ref: AttemptBody): Assignment | n
     attempt,
     spec: doc.spec,
     lastSeq: segment.lastSeq,
-    source: doc.source?.identity ?? null,
+    source: doc.source,
     engine: doc.spec.allowMixedEngine ? null : doc.engine,
     modelSha256: doc.model?.sha256 ?? null,
   };

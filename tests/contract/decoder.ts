@@ -286,8 +286,11 @@ export function decoderContract(test: Test, open: () => Promise<Decoder>): void 
     const decoder = await open();
     CLIPS['b-frames.mp4']?.(at('changed.mp4'));
     const source = await decoder.probe(at('changed.mp4'), never);
+    assert.equal(await decoder.identify(at('changed.mp4')), source.identity);
     CLIPS['alt-ref.webm']?.(at('other.webm'));
     copyFileSync(at('other.webm'), at('changed.mp4'));
+    assert.not.equal(await decoder.identify(at('changed.mp4')), source.identity);
+    assert.is((await refusal(decoder.identify(at('gone.mp4')))).code, 'source_unreadable');
     const sink = { wants: () => true, frame: () => undefined, broken: () => undefined };
     const ring = new FrameRing(2, 3 * 32 * 32);
     const request = { path: at('changed.mp4'), width: 32, height: 32, source, resume: null, ring };

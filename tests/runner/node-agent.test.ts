@@ -54,6 +54,7 @@ async function start(slots = 4) {
     refused: [] as string[],
     readable: true,
     source: SOURCE,
+    probes: 0,
     views: [] as ReturnType<NodeAgent['view']>[],
   };
   const mailbox = server.mailbox();
@@ -85,7 +86,11 @@ async function start(slots = 4) {
       models: { list: () => [MODEL], resolve: async () => MODEL },
       decoder: {
         engine: ENGINE.decoder,
-        probe: async () => world.source,
+        probe: async () => {
+          world.probes += 1;
+          return world.source;
+        },
+        identify: async () => world.source.identity,
         decode: async () => ({ frames: 0, warnings: [] }),
       },
       runners,
@@ -200,14 +205,17 @@ test('A2: what a node refuses it refuses with why', async () => {
   const node = await start(1);
   assert.is(codeOf(await node.place(attempt(1, { engine: { ...ENGINE, cpu: 'other' } }))), 'unavailable');
   assert.is(codeOf(await node.place(attempt(1, { modelSha256: 'other' }))), 'model_not_found');
-  assert.is(codeOf(await node.place(attempt(1, { source: { size: 1, sha256: 'x' } }))), 'source_changed');
+  assert.is(
+    codeOf(await node.place(attempt(1, { source: { ...SOURCE, identity: { size: 1, sha256: 'x' } } }))),
+    'source_changed',
+  );
   const spec = toSpec({ source: { uri: 'video.mp4' }, model: 'shapes', classes: ['zebra'] });
   assert.is(codeOf(await node.place(attempt(1, { spec }))), 'class_unknown');
   node.world.readable = false;
   assert.is(codeOf(await node.place(attempt(1))), 'source_unreadable');
   node.world.readable = true;
   assert.is(
-    codeOf(await node.place(attempt(1, { source: SOURCE.identity, engine: ENGINE, modelSha256: MODEL.info.sha256 }))),
+    codeOf(await node.place(attempt(1, { source: SOURCE, engine: ENGINE, modelSha256: MODEL.info.sha256 }))),
     'accepted',
   );
   assert.is(codeOf(await node.place(attempt(1, { scenario: 'other' }))), 'unavailable');
@@ -247,6 +255,16 @@ test('a node names the models that run there or ran lately as warm, the latest o
   assert.equal(node.agent.view().warm, names, 'the oldest are forgotten, what is used again is not');
   await node.place(attempt(1, { spec: spec('unused'), modelSha256: 'other' }));
   assert.equal(node.agent.view().warm, names, 'nor is what was refused');
+});
+
+test('A2: a source that an equal engine has probed is not probed again, but must be the same file', async () => {
+  const node = await start();
+  await node.place(attempt(1, { source: SOURCE, engine: ENGINE }));
+  assert.is(node.world.probes, 0);
+  await node.place(attempt(2, { source: SOURCE }));
+  assert.is(node.world.probes, 1, 'another engine may have found it');
+  node.world.source = { ...SOURCE, identity: { size: 1, sha256: 'x' } };
+  assert.is(codeOf(await node.place(attempt(3, { source: SOURCE, engine: ENGINE }))), 'source_changed');
 });
 
 test('A3: an exit is reported until it is stored, after what was committed before it', async () => {

@@ -5,7 +5,7 @@ import type { InferenceFactory, InferenceOptions } from '../../src/actors/ports/
 import { TroupeError } from '../../src/domain/errors.ts';
 import type { LocalModel } from '../../src/domain/model.ts';
 import type { Detection } from '../../src/domain/prediction.ts';
-import type { SourceInfo } from '../../src/domain/source.ts';
+import type { SourceIdentity, SourceInfo } from '../../src/domain/source.ts';
 
 export const SOURCE: SourceInfo = {
   width: 64,
@@ -77,6 +77,10 @@ export class ScriptedDecoder implements Decoder {
 
   probe(): Promise<SourceInfo> {
     return Promise.resolve(SOURCE);
+  }
+
+  identify(): Promise<SourceIdentity> {
+    return Promise.resolve(SOURCE.identity);
   }
 
   async decode(

@@ -147,6 +147,7 @@ export class Cluster {
         decoder: {
           engine: engine.decoder,
           probe: async () => SOURCE,
+          identify: async () => SOURCE.identity,
           decode: async () => ({ frames: 0, warnings: [] }),
         },
         runners: await Supervisor.start({

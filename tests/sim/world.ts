@@ -287,6 +287,7 @@ export class World {
     return {
       engine: ENGINE.decoder,
       probe: async () => SOURCE,
+      identify: async () => SOURCE.identity,
       decode: async ({ resume, ring }, sink, signal) => {
         for (let index = resume === null ? 0 : resume.frame + 1; index < FRAMES; index++) {
           await process.clock.sleep(this.random.float() * 400, signal);

@@ -2,7 +2,8 @@
  * The node: takes attempts as children of its `runners` supervisor, and reports how they end.
  *
  * A1 `start` is idempotent by attempt; a newer attempt of the same segment replaces an older one here.
- * A2 What a node refuses it refuses with a reason: full, source not reachable here, engine differs, model unknown.
+ * A2 What a node refuses it refuses with a reason: full, source not reachable here, engine differs, model unknown. A source
+ *    that an attempt on an equal engine has probed is not probed again: that it is the same file is enough.
  * A3 An exit is reported through the mailbox until it is stored there: its supervisor learns of it, whoever that is then.
  * A4 A runner is a temporary child: this node never restarts it, its scenario supervisor decides.
  * A5 Draining ends every runner at the edge of a frame's batch, leaves the logs open and reports `shutdown`: the attempts go
@@ -165,14 +166,23 @@ export class NodeAgent {
     return { slots, running, load, draining: this.#draining, engine, models, warm: [...this.#warm] };
   }
 
-  /** What running this would need: found, readable, and fitting together. @throws TroupeError why this node cannot run it */
-  async #check(spec: ScenarioSpec): Promise<{ path: string; source: SourceInfo; model: LocalModel }> {
+  /**
+   * What running this would need: found, readable, and fitting together.
+   * @param known what an equal engine found the source to be
+   * @throws TroupeError why this node cannot run it
+   */
+  async #check(
+    spec: ScenarioSpec,
+    known: SourceInfo | null,
+  ): Promise<{ path: string; source: SourceInfo; model: LocalModel }> {
     const { models, clock, decoder } = this.#ports;
     const model = await models.resolve(spec.model);
     const unknown = spec.classes?.find(name => !model.info.classes.includes(name));
     if (unknown !== undefined)
       throw new TroupeError('class_unknown', `model ${model.info.name} has no class '${unknown}'`);
     const path = await this.#ports.resolveSource(spec.source.uri);
+    if (known !== null && sameIdentity(known.identity, await decoder.identify(path)))
+      return { path, source: known, model };
     const { probeMs } = this.#settings;
     const late = new AbortController();
     const deadline = clock.timer(probeMs, () => late.abort(new Error('too late')));
@@ -224,11 +234,11 @@ export class NodeAgent {
     const why = unfit({ slots, engine, running: this.#running.size, draining: this.#draining }, assignment.engine);
     if (why !== null) throw refuse('unavailable', why);
     const askedAt = this.#ports.clock.monotonic();
-    const { path, source, model } = await this.#check(spec);
+    const { path, source, model } = await this.#check(spec, assignment.engine === null ? null : assignment.source);
     if (assignment.modelSha256 !== null && assignment.modelSha256 !== model.info.sha256) {
       throw refuse('model_not_found', `model ${spec.model} is another file here than the one this run began with`);
     }
-    if (assignment.source !== null && !sameIdentity(assignment.source, source.identity)) {
+    if (assignment.source !== null && !sameIdentity(assignment.source.identity, source.identity)) {
       throw refuse(
         'source_changed',
         `${spec.source.uri} is not the file that this run began with. Start it with from=start.`,
@@ -345,7 +355,7 @@ export class NodeAgent {
 
   async #probe(spec: ScenarioSpec): Promise<unknown> {
     try {
-      await this.#check(spec);
+      await this.#check(spec, null);
       return { kind: 'readable' };
     } catch (error) {
       return { kind: 'refused', problem: toProblem(error) };

@@ -2,7 +2,7 @@
  * Video to frames. A decoder letterboxes each frame to the model's input and writes it, planar G, B, R (uint8),
  * into a slot of the ring; it knows nothing of models beyond that size, and nothing of sampling beyond `wants`.
  */
-import type { SourceInfo } from '../../domain/source.ts';
+import type { SourceIdentity, SourceInfo } from '../../domain/source.ts';
 import type { FrameRing } from './frame-ring.ts';
 
 /** Where an earlier attempt stopped: everything up to and including source frame `frame` is done. */
@@ -53,6 +53,8 @@ export interface Decoder {
   readonly engine: string;
   /** @throws TroupeError source_unreadable | source_not_allowed */
   probe(path: string, signal: AbortSignal): Promise<SourceInfo>;
+  /** The identity that a probe would find now, without looking at what the file contains. @throws TroupeError source_unreadable */
+  identify(path: string): Promise<SourceIdentity>;
   /**
    * Decodes to the end, pushing frames into the sink. Aborting the signal kills the decoder at once and rejects.
    * @throws TroupeError decode_failed | source_changed | source_unreadable

@@ -49,6 +49,10 @@ export async function ffmpegDecoder(options: FfmpegOptions): Promise<Decoder> {
         throw fileError(error, path);
       }
     },
+    identify: path =>
+      sourceIdentity(path).catch(error => {
+        throw fileError(error, path);
+      }),
     async decode(request, sink, signal) {
       const { ring, path } = request;
       invariant(ring.slotBytes === 3 * request.width * request.height, 'a slot holds one picture');
