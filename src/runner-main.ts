@@ -50,7 +50,7 @@ export async function main(): Promise<void> {
   const { job, settings } = parse(Orders, orders, 'The orders of the node');
   const { credsFile, natsUrl, ffmpeg, ffprobe } = settings;
   const { scenario, attempt } = job.assignment;
-  const decoder = ffmpegDecoder({ ffmpeg, ffprobe });
+  const decoder = ffmpegDecoder({ ffmpeg, ffprobe, engine: job.engine.decoder });
   const name = `troupe runner ${scenario} ${attempt}`;
   await using nats = await connect(natsUrl, credsFile === null ? { name } : { name, credsFile });
   const ports = {

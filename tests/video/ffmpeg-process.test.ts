@@ -125,6 +125,40 @@ test('endless complaints are kept to 20 lines of bounded length, without address
   assert.match(complaints.last(), 'complaint 4999');
 });
 
+/** A program that stands in for another one when its arguments match, and otherwise is it. */
+function standIn(name: string, program: string, pattern: string, does: string): string {
+  writeFileSync(at(name), `#!/bin/sh\ncase "$*" in\n*${pattern}*) ${does} ;;\nesac\nexec '${program}' "$@"\n`);
+  chmodSync(at(name), 0o755);
+  return at(name);
+}
+
+test('D1, K1: what a seek found is dropped when the packets do not allow it, and the frames are counted', async () => {
+  const noted = standIn('noted-ffmpeg', tools.ffmpeg, 'rawvideo', `echo decode >> '${at('decodes')}'`);
+  const untimed = standIn('untimed-ffprobe', tools.ffprobe, 'packet=pts_time', "echo 'N/A,K__'; exit 0");
+  const { pictures } = await decodeAll(await ffmpegDecoder(tools), long);
+  const resume = resumeAfter(pictures, 30);
+  for (const [ffprobe, decodes] of [
+    [tools.ffprobe, 1],
+    [untimed, 2],
+  ] as const) {
+    writeFileSync(at('decodes'), '');
+    const resumed = await decodeAll(await ffmpegDecoder({ ffmpeg: noted, ffprobe }), long, { resume });
+    assert.equal(resumed.pictures, pictures.slice(31));
+    assert.is(readFileSync(at('decodes'), 'utf8'), 'decode\n'.repeat(decodes));
+  }
+  // A seek can lead to a failure, too: pictures without times.
+  const failing = standIn(
+    'failing-ffmpeg',
+    tools.ffmpeg,
+    '-seek_timestamp',
+    'exec 3>&-; head -c 4000 /dev/zero; exit 1',
+  );
+  const counted = await decodeAll(await ffmpegDecoder({ ffmpeg: failing, ffprobe: untimed }), long, { resume });
+  assert.equal(counted.pictures, pictures.slice(31));
+  const allowed = await ffmpegDecoder({ ffmpeg: failing, ffprobe: tools.ffprobe });
+  assert.is((await refusal(decodeAll(allowed, long, { resume }))).code, 'decode_failed');
+});
+
 const SEEKS = [
   'b-frames.mp4',
   'index-first.mp4',
@@ -146,8 +180,9 @@ for (const [name, make] of Object.entries(CLIPS)) {
     const resume = resumeAfter(pictures, 7);
     // Only path, source and resume point count here.
     const request = { path: at(name), ...size, source, resume, ring: undefined as never };
-    const target = await seekTarget(tools.ffprobe, request, signal);
-    assert.is(target, seeks ? ((resume.prevPts ?? 0) + (resume.lastPts ?? 0)) / 2 : null);
+    const target = seekTarget(tools.ffprobe, request, signal);
+    assert.is((await target?.allowed) ?? false, seeks);
+    if (seeks) assert.is(target?.ms, ((resume.prevPts ?? 0) + (resume.lastPts ?? 0)) / 2);
   });
 }
 

@@ -2,7 +2,8 @@
  * The decoder port on a native ffmpeg. Owns the child process and the numbering of frames; knows nothing of models.
  *
  * D1 Frame numbers count the frames that ffmpeg puts out from the start of the file. After a seek, numbering begins
- *    only at a frame with the resume point's own time, and only if ffmpeg had nothing to complain of until there: a
+ *    only at a frame with the resume point's own time, only where the packets' times allow it (K1 of seek-target.ts; until
+ *    that is known nothing is delivered), and only if ffmpeg had nothing to complain of until there: a
  *    damaged key frame is patched up from the pictures before it, which a seek does not decode. When that cannot be had,
  *    frames are counted from the start.
  * D2 Only an exit with code 0 on a frame boundary, with as many times as pictures, is the end of the video.
@@ -26,20 +27,22 @@ import { type SourceInfo, sameIdentity } from '../../domain/source.ts';
 import { frameTimes, TIMES_FILTER } from './frame-times.ts';
 import { inputArguments, type MediaExit, MediaProcess, output, unreadable } from './media-process.ts';
 import { probe } from './probe.ts';
-import { seekTarget } from './seek-target.ts';
+import { type SeekTarget, seekTarget } from './seek-target.ts';
 import { sourceIdentity } from './source-identity.ts';
 
 export interface FfmpegOptions {
   /** Absolute paths. */
   readonly ffmpeg: string;
   readonly ffprobe: string;
+  /** What `ffmpeg` was found to be, when that is known: it is not asked again. */
+  readonly engine?: string;
   /** Decoding threads, default 1 (D4). */
   readonly threads?: number;
 }
 
 /** @throws TroupeError decode_failed: ffmpeg cannot be run */
 export async function ffmpegDecoder(options: FfmpegOptions): Promise<Decoder> {
-  const engine = await engineOf(options.ffmpeg);
+  const engine = options.engine ?? (await engineOf(options.ffmpeg));
   return {
     engine,
     async probe(path, signal) {
@@ -58,9 +61,8 @@ export async function ffmpegDecoder(options: FfmpegOptions): Promise<Decoder> {
       invariant(ring.slotBytes === 3 * request.width * request.height, 'a slot holds one picture');
       try {
         await expectUnchanged(request);
-        const seekMs = await seekTarget(options.ffprobe, request, signal);
         const result =
-          (seekMs === null ? null : await decodeOnce(options, request, seekMs, sink, signal)) ??
+          (await decodeAfterSeek(options, request, sink, signal)) ??
           (await decodeOnce(options, request, null, sink, signal));
         invariant(result !== null, 'counting from the start always knows the frame number');
         await expectUnchanged(request);
@@ -94,18 +96,36 @@ function fileError(error: unknown, path: string): unknown {
   return missing ? unreadable(path, error.message) : error;
 }
 
+/** Seeks, and at the same time has it looked up whether it may. @returns null when it may not, or found nothing (D1) */
+async function decodeAfterSeek(
+  options: FfmpegOptions,
+  request: DecodeRequest,
+  sink: FrameSink,
+  signal: AbortSignal,
+): Promise<DecodeResult | null> {
+  const over = new AbortController();
+  const seek = seekTarget(options.ffprobe, request, AbortSignal.any([signal, over.signal]));
+  if (seek === null) return null;
+  try {
+    return await decodeOnce(options, request, seek, sink, signal);
+  } finally {
+    over.abort(new Error('the decoder asks no more'));
+    await seek.allowed.catch(() => false); // its process is gone then
+  }
+}
+
 /** @returns null when, after a seek, the frame to go on from was not found; nothing was delivered then (D1) */
 async function decodeOnce(
   options: FfmpegOptions,
   request: DecodeRequest,
-  seekMs: number | null,
+  seek: SeekTarget | null,
   sink: FrameSink,
   signal: AbortSignal,
 ): Promise<DecodeResult | null> {
   const { ring, resume, source } = request;
-  await using ffmpeg = new MediaProcess(options.ffmpeg, decodeArguments(options, request, seekMs), signal);
+  await using ffmpeg = new MediaProcess(options.ffmpeg, decodeArguments(options, request, seek?.ms ?? null), signal);
   const times = frameTimes(ffmpeg.side);
-  const position = new Position(resume, seekMs !== null);
+  const position = new Position(resume, seek !== null);
   let frame: DecodedFrame | null = null;
   let slot: number | null = null;
   /** Bytes of the current picture that are still to come. */
@@ -117,7 +137,9 @@ async function decodeOnce(
           const time = await times.next();
           if (time.done === true) throw brokenOff(ffmpeg, await ffmpeg.exited, source, position.index + 1);
           if (!position.advance(time.value)) return null;
-          if (seekMs !== null && position.index === resume?.frame && !(await ffmpeg.wasSilent())) return null;
+          if (seek !== null && position.index === resume?.frame) {
+            if (!(await ffmpeg.wasSilent()) || !(await seek.allowed)) return null;
+          }
           missing = ring.slotBytes;
           frame = { index: position.index, ptsMs: source.startMs === null ? null : time.value };
           if (position.isNew && sink.wants(frame)) slot = await freeSlot(ring, signal);
@@ -144,6 +166,7 @@ async function decodeOnce(
     return { frames: next, warnings: ffmpeg.complaints.lines() };
   } catch (error) {
     signal.throwIfAborted();
+    if (seek !== null && !(await seek.allowed)) return null; // whatever it was, the seek may have led to it
     throw error;
   } finally {
     if (slot !== null) ring.release(slot);

@@ -1,5 +1,6 @@
 /**
- * Decides whether a resume may seek, by reading all packets (which decodes nothing and takes about 80 µs each).
+ * Decides whether a resume may seek, by reading all packets (which decodes nothing and takes 10 to 80 µs each). It is read
+ * while the decoder seeks already.
  *
  * K1 A seek is allowed only where time tells frames apart: in a container with an index, whose every packet carries
  *    a time, with exactly `frame` packets before the last frame's time, one at it and one at its predecessor's.
@@ -13,24 +14,40 @@ import { textLines } from './text-lines.ts';
 /** Demuxers that seek by an index of key frames; others land anywhere and hand out pictures with missing references. */
 const INDEXED = new Set(['mov', 'mp4', 'm4a', '3gp', '3g2', 'mj2', 'matroska', 'webm', 'avi']);
 
-/** @returns the time to seek to, ms, or null: decode from the start and count */
-export async function seekTarget(
+export interface SeekTarget {
+  /** Where to seek to, ms. */
+  readonly ms: number;
+  /** Whether what was found there may be used (K1); known when all packets are read. Never rejects before it is awaited. */
+  readonly allowed: Promise<boolean>;
+}
+
+/** @returns null: decode from the start and count */
+export function seekTarget(
   ffprobe: string,
   { path, source, resume }: DecodeRequest,
   signal: AbortSignal,
-): Promise<number | null> {
+): SeekTarget | null {
   if (resume === null || resume.prevPts === null || resume.lastPts === null) return null;
-  const { prevPts, lastPts } = resume;
+  const { frame, prevPts, lastPts } = resume;
   if (prevPts >= lastPts || !INDEXED.has(source.container)) return null;
+  const allowed = tellsApart(packetTimes(ffprobe, path, signal), { frame, prevPts, lastPts });
+  allowed.catch(() => {});
+  return { ms: (prevPts + lastPts) / 2, allowed };
+}
+
+/** K1 */
+async function tellsApart(
+  times: AsyncIterable<number | null>,
+  { frame, prevPts, lastPts }: { readonly frame: number; readonly prevPts: number; readonly lastPts: number },
+): Promise<boolean> {
   const counts = { before: 0, atPrevious: 0, atLast: 0 };
-  for await (const ms of packetTimes(ffprobe, path, signal)) {
-    if (ms === null) return null;
+  for await (const ms of times) {
+    if (ms === null) return false;
     if (ms < lastPts) counts.before += 1;
     if (ms === prevPts) counts.atPrevious += 1;
     if (ms === lastPts) counts.atLast += 1;
   }
-  const unique = counts.before === resume.frame && counts.atPrevious === 1 && counts.atLast === 1;
-  return unique ? (prevPts + lastPts) / 2 : null;
+  return counts.before === frame && counts.atPrevious === 1 && counts.atLast === 1;
 }
 
 /** Times of all packets that are shown, in file order; null for a missing time, and at the end of a scan that failed. */
