@@ -34,7 +34,7 @@ export const LIMITS = {
   partitionQueue: 512,
   /** The server's `max_payload`. */
   payloadBytes: 1024 * KIB,
-  /** A batch of the log is flushed at the first of these three (L7). */
+  /** A batch of the log is flushed at the first of these three, an attempt's first result at once (L7). */
   batchFrames: 32,
   batchMs: 200,
   batchBytes: 256 * KIB,

@@ -113,11 +113,52 @@ test('L7: a batch is in the log after 200 ms at the latest, and holds at most 32
   const stage = new Stage({ times: steady(100), inferMs: frame => (frame === 3 ? 5_000 : 1) });
   const { ended } = stage.start();
   await stage.clock.advance(LIMITS.batchMs + 50);
-  assert.is(story(await stage.records()), 'open 1, 0–2');
+  assert.is(story(await stage.records()), 'open 1, 0–0, 1–2');
   await ended();
   for (const record of await stage.records()) {
     if (record.kind === 'frames') assert.ok(record.predictions.length <= LIMITS.batchFrames);
   }
+});
+
+test('L7: the first result of an attempt is flushed at once, and only that', async () => {
+  const stage = new Stage({ times: steady(400), pace: () => stage.clock.sleep(15) });
+  const { committed, ended } = stage.start();
+  await stage.clock.advance(20);
+  assert.is(story(await stage.records()), 'open 1, 0–0');
+  assert.is(committed.length, 1);
+  await stage.clock.advance(LIMITS.batchMs / 2);
+  assert.is((await stage.records()).length, 2, 'the others wait for company');
+  await ended();
+});
+
+test('N6: the model loads while the first frames are decoded; they wait in the ring, and none is lost', async () => {
+  const stage = new Stage({ times: steady(100), loadMs: 10_000 });
+  const { decoder, inference, ended } = stage.start();
+  await stage.clock.advance(5_000);
+  assert.is(decoder.handed, 2 * LIMITS.ringSlotsPerWorker + LIMITS.ringSlotsLead, 'N3: as many as the ring holds');
+  assert.equal([inference.asked, story(await stage.records())], [0, 'open 1']);
+  assert.is((await ended()).result, 'end');
+  assert.equal(
+    await stage.predictions(),
+    steady(100).map((pts, i) => plain(i, pts)),
+  );
+});
+
+test('N6: a model that cannot be loaded fails the attempt, also with `skip`, whenever that turns out', async () => {
+  for (const loadMs of [0, 10_000]) {
+    const stage = new Stage({ times: steady(3), unusable: true, loadMs }, { onFrameError: 'skip' });
+    const { ended } = stage.start();
+    const { reason, result } = await ended();
+    assert.equal(reason, { error: { code: 'model_unsupported', message: 'it does not load' } });
+    assert.equal([result, story(await stage.records())], [null, 'open 1']);
+  }
+});
+
+test('N6: an attempt that fails while the model loads closes what was loaded', async () => {
+  const stage = new Stage({ times: steady(100), failAt: [5], loadMs: 10_000 });
+  const { inference, ended } = stage.start();
+  assert.match(JSON.stringify((await ended()).reason), /breaks off/);
+  assert.is(inference.closed, 1);
 });
 
 test('N1: nothing is decoded before the log is claimed; a fenced attempt decodes nothing', async () => {

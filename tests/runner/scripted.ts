@@ -1,7 +1,7 @@
 /** A video and a model that do as the test says: for faults and for the order of results, which real ones don't give on demand. */
 import type { Clock, Random } from '../../src/actors/ports/clock.ts';
 import type { DecodedFrame, Decoder } from '../../src/actors/ports/decoder.ts';
-import type { InferenceFactory, InferenceOptions } from '../../src/actors/ports/inference.ts';
+import type { InferenceFactory, InferenceOptions, InferencePool } from '../../src/actors/ports/inference.ts';
 import { TroupeError } from '../../src/domain/errors.ts';
 import type { LocalModel } from '../../src/domain/model.ts';
 import type { Detection } from '../../src/domain/prediction.ts';
@@ -43,6 +43,9 @@ export interface Script {
   pace?: () => Promise<void>;
   /** Inference itself breaks at a frame, which is not the frame's fault. */
   breaksAt?: number[];
+  /** How long the model loads, ms, and whether it can be loaded. */
+  loadMs?: number;
+  unusable?: boolean;
   /** How long a frame's inference takes, ms. */
   inferMs?: (frame: number) => number;
 }
@@ -131,10 +134,13 @@ export class ScriptedInference implements InferenceFactory {
     this.#clock = clock;
   }
 
-  open(options: InferenceOptions) {
+  async open(options: InferenceOptions): Promise<InferencePool> {
     this.opened = options;
     const { ring } = options;
-    return Promise.resolve({
+    const { loadMs = 0, unusable = false } = this.#script;
+    if (loadMs > 0) await this.#clock.sleep(loadMs);
+    if (unusable) throw new TroupeError('model_unsupported', 'it does not load');
+    return {
       engine: { onnxruntime: '1', provider: 'cpu' },
       infer: async (slot: number): Promise<Detection[]> => {
         this.asked += 1;
@@ -148,7 +154,7 @@ export class ScriptedInference implements InferenceFactory {
       [Symbol.asyncDispose]: async () => {
         this.closed += 1;
       },
-    });
+    };
   }
 }
 

@@ -8,6 +8,8 @@
  * N4 `close` ends the log at a batch's edge; `release` leaves it open for the next attempt.
  * N5 The heartbeat comes from this loop, which never runs a model: a beat means that the loop is alive, and its
  *    progress that frames go through.
+ * N6 The model loads while the log is claimed and the first frames are decoded: these wait in the ring. A model that cannot
+ *    be loaded fails the attempt and is no frame's fault.
  */
 
 import type { Engine } from '../../domain/engine.ts';
@@ -128,7 +130,7 @@ export class Runner {
     const { width, height } = model.info.input;
     const slots = workers * LIMITS.ringSlotsPerWorker + LIMITS.ringSlotsLead;
     const ring = new FrameRing(slots, 3 * width * height);
-    // The model loads while the log is claimed; it cannot do harm before a frame is decoded (N1).
+    // N6
     const opening = this.#ports.inference.open(
       {
         model,
@@ -141,20 +143,19 @@ export class Runner {
       },
       this.#abort.signal,
     );
-    // Awaited below; an earlier failure of the claim must not leave it unhandled.
     opening.then(
       () => this.#reached('loadedMs'),
-      () => {},
+      () => {}, // told to the flow, when there is one
     );
-    const opened = await LogWriter.open(this.#ports, claim, this.#abort.signal).catch(async error => {
-      await opening.then(
-        pool => pool[Symbol.asyncDispose](),
-        () => {},
-      );
-      throw error;
-    });
+    await using _ = {
+      [Symbol.asyncDispose]: () =>
+        opening.then(
+          pool => pool[Symbol.asyncDispose](),
+          () => {},
+        ),
+    };
+    const opened = await LogWriter.open(this.#ports, claim, this.#abort.signal);
     this.#reached('claimedMs');
-    await using pool = await opening;
     if (opened.kind === 'ended') {
       this.#seq = opened.seq;
       return this.#outcome('normal', 'end');
@@ -162,13 +163,17 @@ export class Runner {
     const { writer, position } = opened;
     const from = spec.sampling.from ?? 0;
     const order = new FrameOrder(position, index => index >= from);
-    const flow = new Flow(this.#ports, pool, ring, order, assignment, writer, this.#abort.signal, seq => {
+    const flow = new Flow(this.#ports, ring, order, assignment, writer, this.#abort.signal, seq => {
       this.#seq = seq;
       if (this.#fruitful) return;
       this.#fruitful = true;
       this.#reached('committedMs');
       this.#onCommitted(seq, this.#startup);
     });
+    opening.then(
+      pool => flow.use(pool),
+      error => flow.fail(error),
+    );
     const selector = new FrameSelector(spec.sampling, position?.startPts ?? null, position?.selectedPts ?? null);
     const warnings = await this.#decode(flow, selector, ring, position, order);
     await flow.finish();
@@ -256,10 +261,19 @@ export class Runner {
   }
 }
 
+interface DecodedSlot {
+  readonly index: number;
+  readonly ptsMs: number | null;
+  readonly slot: number;
+  /** Puts its result into its place. */
+  readonly settle: (prediction: Prediction) => void;
+}
+
 /** From decoded frames to committed batches. */
 class Flow {
   readonly #ports: RunnerPorts;
-  readonly #pool: InferencePool;
+  /** null: still loading (N6). */
+  #pool: InferencePool | null = null;
   readonly #ring: FrameRing;
   readonly #order: FrameOrder;
   readonly #assignment: Assignment;
@@ -267,15 +281,16 @@ class Flow {
   readonly #lifetime: AbortSignal;
   readonly #committed: (seq: number) => void;
   readonly #failure = new AbortController();
-  /** Decoded frames that wait for the log to catch up (N3); at most one per ring slot. */
-  readonly #held: (() => void)[] = [];
+  /** Decoded frames that wait for the model (N6) or for the log to catch up (N3); at most one per ring slot. */
+  readonly #held: DecodedSlot[] = [];
+  /** Something was flushed (L7). */
+  #begun = false;
   #appending: Promise<void> | null = null;
   #tick: Timer | null = null;
   #idle: (() => void) | null = null;
 
   constructor(
     ports: RunnerPorts,
-    pool: InferencePool,
     ring: FrameRing,
     order: FrameOrder,
     assignment: Assignment,
@@ -284,7 +299,6 @@ class Flow {
     committed: (seq: number) => void,
   ) {
     this.#ports = ports;
-    this.#pool = pool;
     this.#ring = ring;
     this.#order = order;
     this.#assignment = assignment;
@@ -307,20 +321,30 @@ class Flow {
     this.#failure.signal.throwIfAborted();
   }
 
+  /** N6: the model is loaded. */
+  use(pool: InferencePool): void {
+    this.#pool = pool;
+    this.#proceed();
+  }
+
   infer(index: number, ptsMs: number | null, slot: number): void {
-    const settle = this.#order.expect(index, ptsMs);
-    const go = (): void => {
-      if (this.failed) {
-        this.#ring.release(slot);
-        return;
-      }
+    const decoded = { index, ptsMs, slot, settle: this.#order.expect(index, ptsMs) };
+    if (this.failed) this.#ring.release(slot);
+    else this.#held.push(decoded);
+    this.#proceed();
+  }
+
+  /** N3, N6: infers what may be inferred. */
+  #proceed(): void {
+    while (this.#pool !== null && this.#order.backlog - this.#held.length < BACKLOG_FRAMES) {
+      const decoded = this.#held.shift();
+      if (decoded === undefined) return;
+      const { index, ptsMs, slot, settle } = decoded;
       this.#pool.infer(slot).then(
         detections => this.#settled(settle, { frame: index, ptsMs, detections }),
         error => this.#frameFailed(settle, index, ptsMs, error),
       );
-    };
-    if (this.#order.backlog > BACKLOG_FRAMES) this.#held.push(go);
-    else go();
+    }
   }
 
   /** L9 */
@@ -351,19 +375,20 @@ class Flow {
       this.#settled(settle, { frame: index, ptsMs, error: { code, message: message.slice(0, 500) } });
       return;
     }
-    this.#fail(error instanceof TroupeError ? new TroupeError(code, message, { frame: index, cause: error }) : error);
+    this.fail(error instanceof TroupeError ? new TroupeError(code, message, { frame: index, cause: error }) : error);
   }
 
   #settled(settle: (p: Prediction) => void, prediction: Prediction): void {
     settle(prediction);
-    if (this.#order.full) this.#flush();
+    // L7: the first result is not kept waiting for company, it tells that the attempt works.
+    if (this.#order.full || !this.#begun) this.#flush();
     this.#wake();
   }
 
-  #fail(error: unknown): void {
+  fail(error: unknown): void {
     this.#failure.abort(error);
     this.#tick?.cancel();
-    for (const go of this.#held.splice(0)) go(); // gives their slots back
+    for (const { slot } of this.#held.splice(0)) this.#ring.release(slot);
     this.#wake();
   }
 
@@ -380,18 +405,18 @@ class Flow {
     if (this.#appending !== null || this.failed) return;
     const batch = this.#order.take();
     if (batch === null) return;
+    this.#begun = true;
     this.#appending = this.#writer.frames(batch.from, batch.position, batch.predictions).then(
       seq => {
         this.#appending = null;
         this.#committed(seq);
-        while (this.#held.length > 0 && this.#order.backlog - this.#held.length < BACKLOG_FRAMES)
-          this.#held.shift()?.();
+        this.#proceed();
         if (this.#order.full) this.#flush();
         this.#wake();
       },
       error => {
         this.#appending = null;
-        this.#fail(error);
+        this.fail(error);
       },
     );
   }
