@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { suite } from 'uvu';
@@ -12,6 +12,7 @@ import { inferenceFactory } from '../../src/infra/inference/pool.ts';
 import { integerField as int } from '../../src/infra/inference/protobuf.ts';
 import { asset } from '../../src/infra/process/assets.ts';
 import { loadReferenceModel } from '../reference/loop.ts';
+import { waitUntil } from '../support/wait-until.ts';
 import { drawShapes, paint } from './frames.ts';
 import { attribute, FLOAT, integers, node, onnxModel, UINT8 } from './onnx-model.ts';
 import { rejection } from './refusal.ts';
@@ -166,6 +167,26 @@ test('IP4: closing lets running inferences finish, rejects waiting and later one
   await rejection(inferFrame(running, paint(320)), 'inference_failed', /closed/);
   assertAllFree(running.ring);
   assert.not.ok(process.getActiveResourcesInfo().includes('MessagePort'));
+});
+
+test('IP6: threads that were started ahead are used first, each by one pool, and leave with it', async () => {
+  const model = await catalog.resolve('colorblob');
+  const ring = new FrameRing(4, 3 * 320 * 320);
+  const options = { model, ring, picture: ring320, recordThreshold: 0.9, iou: 0.45, classIds: null };
+  const threads = (): number => readdirSync('/proc/self/task').length;
+  const before = threads();
+  const factory = inferenceFactory(2);
+  await waitUntil('both are there', () => threads() === before + 2);
+  const first = { ring, pool: await factory.open({ ...options, workers: 1 }, never) };
+  assert.is(threads(), before + 2);
+  const second = { ring, pool: await factory.open({ ...options, workers: 2 }, never) };
+  assert.is(threads(), before + 3, 'one more than were ready');
+  const square = paint(320, { color: 'red', x: 64, y: 96, side: 32 });
+  for (const running of [first, second]) {
+    assert.equal((await inferFrame(running, square))[0]?.box, [64, 96, 32, 32]);
+    await running.pool[Symbol.asyncDispose]();
+  }
+  await waitUntil('all have left', () => threads() === before);
 });
 
 test('IP5: a file that changed since it was registered is not run', async () => {

@@ -7,6 +7,7 @@
  * IP3 A worker has one frame in work and at most one waiting in its thread, so it never waits for this loop.
  * IP4 A thread is asked to leave and awaited, never terminated: inside onnxruntime that would abort the process.
  * IP5 What runs is the file that was registered: its hash is checked against the model's.
+ * IP6 Threads that were started ahead are used before others are started, each by one pool, and leave with it.
  */
 import type { Worker } from 'node:worker_threads';
 import type { FrameRing } from '../../actors/ports/frame-ring.ts';
@@ -20,19 +21,35 @@ import { disableTelemetry, ENGINE } from './onnxruntime.ts';
 import { withPrologue } from './prologue.ts';
 import type { FromWorker, ToWorker, WorkerAssignment } from './worker-message.ts';
 
-/** Local inference on CPU. */
-export function inferenceFactory(): InferenceFactory {
-  return { open };
+/**
+ * Local inference on CPU.
+ * @param threads started now, for the first pool that is opened: they load onnxruntime while it is not known yet for which model
+ */
+export function inferenceFactory(threads = 0): InferenceFactory {
+  const idle = Array.from({ length: threads }, startThread);
+  return { open: (options, signal) => open(options, idle, signal) };
 }
 
-async function open(options: InferenceOptions, signal: AbortSignal): Promise<InferencePool> {
+interface Thread {
+  readonly worker: Worker;
+  /** With its exit code. */
+  readonly exited: Promise<number>;
+}
+
+function startThread(): Thread {
+  disableTelemetry();
+  const worker = selfThread('inference-worker');
+  // Without a listener for `error` one that crashes while it is idle takes this process along.
+  return { worker, exited: new Promise(resolve => worker.once('exit', resolve)) };
+}
+
+async function open(options: InferenceOptions, idle: Thread[], signal: AbortSignal): Promise<InferencePool> {
   const { model, ring, picture, workers, recordThreshold, iou, classIds } = options;
   const { width, height } = model.info.input;
   invariant(ring.slotBytes === 3 * width * height, 'a slot holds one frame of the model’s input size');
   invariant(workers >= 1, 'a pool has workers');
   const bytes = await modelBytes(model);
   signal.throwIfAborted();
-  disableTelemetry();
   const pool = new WorkerPool(ring, model.info.classes);
   const assignment: WorkerAssignment = {
     model: model.info,
@@ -47,7 +64,10 @@ async function open(options: InferenceOptions, signal: AbortSignal): Promise<Inf
   const onAbort = (): void => pool.fail(new TroupeError('inference_failed', 'opening was cancelled'));
   signal.addEventListener('abort', onAbort, { once: true });
   try {
-    await pool.start(assignment, workers);
+    await pool.start(
+      assignment,
+      Array.from({ length: workers }, () => idle.shift() ?? startThread()), // IP6
+    );
     signal.throwIfAborted();
     return pool;
   } catch (error) {
@@ -102,31 +122,26 @@ class WorkerPool implements InferencePool {
   }
 
   /** Resolves when every worker has loaded the model. @throws TroupeError model_unsupported | inference_failed */
-  async start(assignment: WorkerAssignment, workers: number): Promise<void> {
-    let loading = workers;
+  async start(assignment: WorkerAssignment, threads: readonly Thread[]): Promise<void> {
+    let loading = threads.length;
     await new Promise<void>((resolve, reject) => {
       this.#failStart = reject;
-      for (let i = 0; i < workers; i++) {
-        this.#startSession(assignment, () => {
+      for (const thread of threads) {
+        this.#startSession(thread, assignment, () => {
           if (--loading === 0) resolve();
         });
       }
     });
   }
 
-  #startSession(assignment: WorkerAssignment, ready: () => void): void {
-    const thread = selfThread('inference-worker', assignment);
+  #startSession({ worker: thread, exited }: Thread, assignment: WorkerAssignment, ready: () => void): void {
     const session: Session = {
       thread,
       jobs: [],
-      exited: new Promise(resolve => {
-        thread.once('exit', code => {
-          this.#lost(session, `an inference worker ended with code ${code}`);
-          resolve();
-        });
-      }),
+      exited: exited.then(code => this.#lost(session, `an inference worker ended with code ${code}`)),
     };
     this.#sessions.push(session);
+    tell(thread, { kind: 'load', assignment });
     thread.on('error', error => this.#lost(session, `an inference worker crashed: ${error.message}`));
     thread.on('message', (message: FromWorker) => {
       if (message.kind === 'ready') ready();

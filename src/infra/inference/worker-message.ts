@@ -11,7 +11,11 @@ export interface WorkerAssignment extends Omit<DetectionOptions, 'model'> {
   readonly slotBytes: number;
 }
 
-export type ToWorker = { readonly kind: 'infer'; readonly slot: number } | { readonly kind: 'leave' };
+/** `load` comes once and first, unless the thread is told to leave before it. */
+export type ToWorker =
+  | { readonly kind: 'load'; readonly assignment: WorkerAssignment }
+  | { readonly kind: 'infer'; readonly slot: number }
+  | { readonly kind: 'leave' };
 
 /** Each `infer` is answered by `copied`, then `detected` or `failed`, before the next one is begun. */
 export type FromWorker =

@@ -1,12 +1,13 @@
 /**
- * An inference session in a thread of its own. It answers slot by slot, in the order it was asked.
+ * An inference session in a thread of its own, which has loaded onnxruntime before it is told of a model. It answers slot by
+ * slot, in the order it was asked.
  *
  * IW1 A frame is copied out of the ring before the model runs, and the pool is told at once.
  * IW2 Every slot asked for is answered with detections or a failure.
  * IW3 The thread ends by itself after `leave`; nobody terminates it, which inside onnxruntime would abort the process.
  */
-import { parentPort, workerData } from 'node:worker_threads';
-import type { InferenceSession, Tensor } from 'onnxruntime-node';
+import { parentPort } from 'node:worker_threads';
+import type { Tensor } from 'onnxruntime-node';
 import { invariant } from '../../domain/errors.ts';
 import { detectionReader } from './detections.ts';
 import { SESSION_OPTIONS } from './onnxruntime.ts';
@@ -20,14 +21,42 @@ export async function serve(): Promise<void> {
   invariant(port !== null, 'an inference worker is a thread');
   const post = (message: FromWorker, transfer: readonly ArrayBuffer[] = []): void =>
     port.postMessage(message, transfer);
-  const { model, bytes, ring, slotBytes, ...options } = workerData as WorkerAssignment;
-  const ort = await import('onnxruntime-node');
-  let session: InferenceSession;
-  try {
-    session = await ort.InferenceSession.create(bytes, SESSION_OPTIONS);
-  } catch (error) {
-    return post({ kind: 'unusable', message: messageOf(error) });
-  }
+  const loading = import('onnxruntime-node');
+  let session: Session | null = null;
+  let last = Promise.resolve();
+  port.on('message', (message: ToWorker) => {
+    last = last.then(async () => {
+      switch (message.kind) {
+        case 'load':
+          try {
+            session = await load(message.assignment, await loading, post);
+            return post({ kind: 'ready' });
+          } catch (error) {
+            return post({ kind: 'unusable', message: messageOf(error) });
+          }
+        case 'infer':
+          invariant(session !== null, 'a frame comes after its model');
+          return session.infer(message.slot);
+        case 'leave':
+          await session?.release();
+          port.close(); // IW3
+      }
+    });
+  });
+  await loading;
+}
+
+interface Session {
+  infer(slot: number): Promise<void>;
+  release(): Promise<void>;
+}
+
+async function load(
+  { model, bytes, ring, slotBytes, ...options }: WorkerAssignment,
+  ort: typeof import('onnxruntime-node'),
+  post: (message: FromWorker, transfer?: readonly ArrayBuffer[]) => void,
+): Promise<Session> {
+  const session = await ort.InferenceSession.create(bytes, SESSION_OPTIONS);
   const readDetections = detectionReader({ model, ...options });
   const { width, height, channels } = model.input;
   const plane = width * height;
@@ -51,15 +80,7 @@ export async function serve(): Promise<void> {
     }
   };
 
-  let last = Promise.resolve();
-  port.on('message', (message: ToWorker) => {
-    last = last.then(async () => {
-      if (message.kind === 'infer') return infer(message.slot);
-      await session.release();
-      port.close(); // IW3
-    });
-  });
-  post({ kind: 'ready' });
+  return { infer, release: () => session.release() };
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,6 +1,6 @@
 /** Starts this same program in another role: the one way processes and threads of ours begin. */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
-import { Worker, type WorkerOptions } from 'node:worker_threads';
+import { Worker } from 'node:worker_threads';
 import { childEnvironment } from '../config.ts';
 import { entry } from './entry.ts';
 
@@ -22,7 +22,7 @@ export function selfExec(role: Role, options: SpawnOptions): ChildProcess {
   });
 }
 
-/** A worker thread in `role`. */
-export function selfThread(role: Role, workerData: unknown, options: WorkerOptions = {}): Worker {
-  return new Worker(entry(), { ...options, argv: ['--role', role], workerData });
+/** A worker thread in `role`; what it is to do comes as a message. */
+export function selfThread(role: Role): Worker {
+  return new Worker(entry(), { argv: ['--role', role] });
 }
