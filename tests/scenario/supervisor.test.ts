@@ -418,7 +418,6 @@ test('X9: a run that had a node waits while that node is away, whatever the othe
     assert.is(play.segment.lastNode, 'n1');
     const first = play.ref;
     play.exited('shutdown', { seq: 5 });
-    play.fire('retry-0');
     // The word that an attempt was taken may come when it has ended, or another is on its way.
     if (early) play.record = { ...play.record, state: { ...play.doc, segments: [withoutLastNode(play.segment)] } };
     if (early) play.placed('n1', first);
@@ -442,7 +441,6 @@ test('X9: a new run was never placed; nor, as far as one can tell, was one of a 
   assert.equal(again.doc.error?.code, 'source_unreadable');
   const old = new Play().toActive();
   old.exited('shutdown', { seq: 5 });
-  old.fire('retry-0');
   old.record = { ...old.record, state: { ...old.doc, segments: [withoutLastNode(old.segment)] } };
   old.unplaced(gone);
   assert.equal(old.doc.error?.code, 'source_unreadable');

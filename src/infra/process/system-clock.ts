@@ -15,8 +15,10 @@ export const systemClock: Clock = {
     let timeout: NodeJS.Timeout;
     const arm = (): void => {
       const leftMs = dueMs - performance.now();
-      timeout = setTimeout(leftMs > LONGEST_MS ? arm : fire, Math.max(0, Math.min(leftMs, LONGEST_MS))).unref();
+      timeout = setTimeout(look, Math.max(0, Math.min(leftMs, LONGEST_MS))).unref();
     };
+    // Node counts from the time that its loop last looked at: after a long turn a timer would come early by as much.
+    const look = (): void => (dueMs - performance.now() >= 1 ? arm() : fire());
     arm();
     return { cancel: () => clearTimeout(timeout) };
   },
