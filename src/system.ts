@@ -43,7 +43,7 @@ import { addressOf } from './actors/runtime/partition-host.ts';
 import type { SupervisorFlags } from './actors/runtime/restart-plan.ts';
 import { type ChildSpec, Supervisor, type SupervisorEvent } from './actors/runtime/supervisor.ts';
 import { task } from './actors/runtime/task.ts';
-import { isGone } from './actors/scenario/check-runner.ts';
+import { isGone, isKeeperAlive } from './actors/scenario/check-runner.ts';
 import { closeLog, purgeLog } from './actors/scenario/log-errands.ts';
 import { scenarioSupervisor } from './actors/scenario/scenario-supervisor.ts';
 import { stopRunner } from './actors/scenario/stop-runner.ts';
@@ -326,6 +326,7 @@ export async function startNode(
         tickMs: Math.max(20, heartbeatMs / 2),
         bus,
         isGone: isGone.bind(null, bus),
+        isKeeperAlive: isKeeperAlive.bind(null, directory),
       };
       const host = async (claims: readonly PartitionClaim[]): Promise<void> => {
         const stored = await readAll(store, mailbox, new Set(claims.map(claim => claim.partition)));

@@ -33,6 +33,7 @@ export interface OwnerOptions {
   readonly journal?: Journal;
   readonly executors?: Readonly<Record<string, ErrandExecutor>>;
   readonly isGone?: () => Promise<boolean>;
+  readonly isKeeperAlive?: () => boolean;
   readonly answer?: (inbox: string, body: unknown) => void;
 }
 
@@ -73,6 +74,7 @@ export class Bank {
         subject: SUBJECTS.heartbeats('runner'),
         tickMs: 1_000,
         isGone: options.isGone ?? (async () => false),
+        isKeeperAlive: options.isKeeperAlive ?? (() => true),
       },
       await this.entries(),
     );

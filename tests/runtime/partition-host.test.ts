@@ -178,7 +178,13 @@ test('O4: a lost claim ends the host at once as fenced, and with it timers, erra
     answer: () => {},
     report: () => {},
   };
-  const beats = { bus: bank.server.bus(), subject: 'troupe.heartbeat.>', tickMs: 10, isGone: async () => false };
+  const beats = {
+    bus: bank.server.bus(),
+    subject: 'troupe.heartbeat.>',
+    tickMs: 10,
+    isGone: async () => false,
+    isKeeperAlive: () => true,
+  };
   const claim = { partition: 0, epoch: 1, lost: lost.signal };
   const { handle } = hostPartition(claim, [account], ports, { work }, beats, []);
   await bank.command('a', 'work', { key: 'w' });

@@ -80,7 +80,13 @@ export function partitionContract(name: string, open: () => Promise<Backend>, se
         report: (_self, what, error) => reports.push(`${what}: ${String(error)}`),
       },
       {},
-      { bus: client.bus, subject: 'troupe.heartbeat.*.runner.*', tickMs: 1_000, isGone: async () => false },
+      {
+        bus: client.bus,
+        subject: 'troupe.heartbeat.*.runner.*',
+        tickMs: 1_000,
+        isGone: async () => false,
+        isKeeperAlive: () => true,
+      },
       await entries(partition),
     );
     const owner = { ...hosted, answers, reports };

@@ -307,9 +307,22 @@ test('X6: drain, fencing, node loss and lost NATS are excused when the attempt c
     play.exited(reason);
     assert.is(play.doc.state, 'in_shutdown_processing');
   }
-  const gone = new Play().toActive({ restart: { intensity: 0, periodMs: 60_000 } });
-  gone.lost('gone');
-  assert.equal([gone.doc.state, gone.segment.phase], ['active', 'placing']);
+  for (const cause of ['gone', 'node']) {
+    const play = new Play().toActive({ restart: { intensity: 0, periodMs: 60_000 } });
+    play.lost(cause);
+    assert.equal([play.doc.state, play.segment.phase, play.doc.restarts], ['active', 'placing', []]);
+    play.again();
+    play.lost(cause);
+    assert.equal([play.doc.state, play.doc.error?.code], ['in_shutdown_processing', 'unavailable']);
+  }
+});
+
+test('X6: a runner that is lost on a node that lives counts, whatever it committed', () => {
+  for (const cause of ['silent', 'stalled']) {
+    const play = new Play().toActive({ restart: { intensity: 0, periodMs: 60_000 } });
+    play.lost(cause);
+    assert.equal([play.doc.state, play.doc.error?.code], ['in_shutdown_processing', 'runner_lost']);
+  }
 });
 
 test('X10: an attempt that committed a frame is followed at once by the next, in the commit that counts the restart', () => {

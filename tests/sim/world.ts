@@ -20,7 +20,7 @@ import { type HostedPartition, hostPartition, type PartitionClaim } from '../../
 import { addressOf } from '../../src/actors/runtime/partition-host.ts';
 import { decodeRecord } from '../../src/actors/runtime/record-codec.ts';
 import { Supervisor } from '../../src/actors/runtime/supervisor.ts';
-import { isGone } from '../../src/actors/scenario/check-runner.ts';
+import { isGone, isKeeperAlive } from '../../src/actors/scenario/check-runner.ts';
 import { closeLog, purgeLog } from '../../src/actors/scenario/log-errands.ts';
 import { scenarioSupervisor } from '../../src/actors/scenario/scenario-supervisor.ts';
 import { stopRunner } from '../../src/actors/scenario/stop-runner.ts';
@@ -123,7 +123,13 @@ export class World {
     };
     const answer = (inbox: string, body: unknown): void => bus.publish(inbox, Buffer.from(JSON.stringify(body)));
     const world = { clock, random: this.random, store, mailbox, journal, answer, report };
-    const beats = { bus, subject: SUBJECTS.heartbeats('runner'), tickMs: 500, isGone: isGone.bind(null, bus) };
+    const beats = {
+      bus,
+      subject: SUBJECTS.heartbeats('runner'),
+      tickMs: 500,
+      isGone: isGone.bind(null, bus),
+      isKeeperAlive: isKeeperAlive.bind(null, directory),
+    };
     const host = async (claims: readonly PartitionClaim[]): Promise<void> => {
       const stored: StateEntry[] = [];
       const reading = new AbortController();

@@ -3,9 +3,12 @@
  *
  * H1 The clock of a monitored thing starts when it is monitored, not at its first beat: death before it is noticed.
  * H2 Silence for `silenceMs`, or beats without progress for `stallMs`, is loss; reported once per key.
- * H3 A watcher that was itself late or cut off resets its clocks first: it has no right to judge.
+ * H3 A watcher that was itself late or cut off resets its clocks first: it has no right to judge. So before it judges it asks
+ *    the server for an echo: a connection may be cut long before it is known to be, and then everybody is silent.
  * H4 What its keeper does not know (any more) is lost at once: asked when the monitoring begins, which after a restart of
  *    everything need not wait for silence. A keeper that cannot be asked has said nothing.
+ * H5 What falls silent together with its keeper is lost with it: another cause than a silence of its own. Within a beat of
+ *    each other both may be just about to be missed, so a silence waits that long for the keeper's.
  */
 import type { Clock, Timer } from '../ports/clock.ts';
 import type { ActorAddress } from '../ports/mailbox.ts';
@@ -13,14 +16,26 @@ import type { Monitor } from './behaviour.ts';
 
 export interface Lost {
   readonly key: string;
-  readonly cause: 'silent' | 'stalled' | 'gone';
+  readonly cause: 'silent' | 'stalled' | 'gone' | 'node';
   readonly forMs: number;
+}
+
+export interface HeartbeatWatchPorts {
+  readonly clock: Clock;
+  /** Whether beats can be heard just now. */
+  connected(): boolean;
+  /** Resolves when the server has answered; what it had sent before has then arrived. */
+  echo(): Promise<void>;
+  lost(owner: ActorAddress, lost: Lost): void;
+  /** Whether its keeper says that it has no such thing (H4). */
+  isGone(monitor: Monitor): Promise<boolean>;
+  /** Whether its keeper is still heard of (H5). */
+  isKeeperAlive(monitor: Monitor): boolean;
 }
 
 interface Watched {
   readonly owner: ActorAddress;
-  readonly silenceMs: number;
-  readonly stallMs: number;
+  readonly monitor: Monitor;
   beatAt: number;
   progressAt: number;
   progress: number;
@@ -34,29 +49,20 @@ export interface HeartbeatMonitor {
 }
 
 export class HeartbeatWatch {
-  readonly #clock: Clock;
+  readonly #ports: HeartbeatWatchPorts;
   readonly #tickMs: number;
-  readonly #connected: () => boolean;
-  readonly #lost: (owner: ActorAddress, lost: Lost) => void;
-  readonly #isGone: (monitor: Monitor) => Promise<boolean>;
   readonly #watched = new Map<string, Watched>();
   readonly #byOwner = new Map<string, readonly string[]>();
+  readonly #signal: AbortSignal;
   #tickAt: number;
-  #trusted = true;
+  #judging = false;
 
-  constructor(
-    clock: Clock,
-    tickMs: number,
-    connected: () => boolean,
-    lost: (owner: ActorAddress, lost: Lost) => void,
-    isGone: (monitor: Monitor) => Promise<boolean>,
-    signal: AbortSignal,
-  ) {
-    this.#clock = clock;
+  /** @param tickMs at least half the interval between beats */
+  constructor(ports: HeartbeatWatchPorts, tickMs: number, signal: AbortSignal) {
+    const { clock } = ports;
+    this.#ports = ports;
     this.#tickMs = tickMs;
-    this.#connected = connected;
-    this.#lost = lost;
-    this.#isGone = isGone;
+    this.#signal = signal;
     this.#tickAt = clock.monotonic();
     let timer: Timer;
     const schedule = (): void => {
@@ -75,20 +81,12 @@ export class HeartbeatWatch {
     if (before.length === 0 && monitors.length === 0) return;
     const keys = monitors.map(monitor => monitor.key);
     for (const key of before) if (!keys.includes(key)) this.#watched.delete(key);
-    const now = this.#clock.monotonic();
+    const now = this.#ports.clock.monotonic();
     for (const monitor of monitors) {
       if (this.#watched.has(monitor.key)) continue;
-      const { silenceMs, stallMs } = monitor.body as HeartbeatMonitor;
       // H1
-      this.#watched.set(monitor.key, {
-        owner,
-        silenceMs,
-        stallMs,
-        beatAt: now,
-        progressAt: now,
-        progress: -1,
-        reported: false,
-      });
+      const watched = { owner, monitor, beatAt: now, progressAt: now, progress: -1, reported: false };
+      this.#watched.set(monitor.key, watched);
       void this.#verify(owner, monitor);
     }
     if (keys.length === 0) this.#byOwner.delete(name);
@@ -99,7 +97,7 @@ export class HeartbeatWatch {
   beat(key: string, progress: number): void {
     const watched = this.#watched.get(key);
     if (watched === undefined) return;
-    watched.beatAt = this.#clock.monotonic();
+    watched.beatAt = this.#ports.clock.monotonic();
     if (progress === watched.progress) return;
     watched.progress = progress;
     watched.progressAt = watched.beatAt;
@@ -107,35 +105,81 @@ export class HeartbeatWatch {
 
   /** H4 */
   async #verify(owner: ActorAddress, monitor: Monitor): Promise<void> {
-    const gone = await this.#isGone(monitor).catch(() => false);
+    const gone = await this.#ports.isGone(monitor).catch(() => false);
     const watched = this.#watched.get(monitor.key);
     if (!gone || watched === undefined || watched.reported) return;
     watched.reported = true;
-    this.#lost(owner, { key: monitor.key, cause: 'gone', forMs: 0 });
+    this.#ports.lost(owner, { key: monitor.key, cause: 'gone', forMs: 0 });
   }
 
   #tick(): void {
-    const now = this.#clock.monotonic();
-    const late = now - this.#tickAt > 2 * this.#tickMs + 50;
+    const now = this.#ports.clock.monotonic();
+    const late = now - this.#tickAt > this.#patienceMs;
     this.#tickAt = now;
-    const connected = this.#connected();
-    if (late || !connected || !this.#trusted) {
-      // H3: also the first tick after a reconnection only starts the clocks again.
-      this.#trusted = connected;
-      for (const watched of this.#watched.values()) {
-        watched.beatAt = now;
-        watched.progressAt = now;
-      }
+    if (late || !this.#ports.connected())
+      this.#restartClocks(); // H3
+    else if (!this.#judging && this.#missed().length > 0) void this.#judge();
+  }
+
+  #restartClocks(): void {
+    const now = this.#ports.clock.monotonic();
+    for (const watched of this.#watched.values()) {
+      watched.beatAt = now;
+      watched.progressAt = now;
+    }
+  }
+
+  /** H3 */
+  async #judge(): Promise<void> {
+    this.#judging = true;
+    const heard = await this.#hearsEcho();
+    this.#judging = false;
+    if (!heard) {
+      this.#restartClocks();
       return;
     }
-    for (const [key, watched] of this.#watched) {
-      if (watched.reported) continue;
-      const silentMs = now - watched.beatAt;
-      const stalledMs = now - watched.progressAt;
-      if (silentMs <= watched.silenceMs && stalledMs <= watched.stallMs) continue;
+    for (const [watched, lost] of this.#missed()) {
       watched.reported = true;
-      const cause = silentMs > watched.silenceMs ? 'silent' : 'stalled';
-      this.#lost(watched.owner, { key, cause, forMs: cause === 'silent' ? silentMs : stalledMs });
+      this.#ports.lost(watched.owner, lost);
     }
+  }
+
+  async #hearsEcho(): Promise<boolean> {
+    const { clock, echo } = this.#ports;
+    const over = new AbortController();
+    const late = clock.sleep(this.#patienceMs, AbortSignal.any([over.signal, this.#signal])).then(
+      () => false,
+      () => false,
+    );
+    const heard = echo().then(
+      () => true,
+      () => false,
+    );
+    return Promise.race([heard, late]).finally(() => over.abort(new Error('judged')));
+  }
+
+  /** How late a tick or an echo may be. */
+  get #patienceMs(): number {
+    return 2 * this.#tickMs + 50;
+  }
+
+  #missed(): readonly (readonly [Watched, Lost])[] {
+    const now = this.#ports.clock.monotonic();
+    return [...this.#watched].flatMap(([key, watched]) => {
+      const lost = watched.reported ? null : this.#lossOf(key, watched, now);
+      return lost === null ? [] : [[watched, lost] as const];
+    });
+  }
+
+  /** H2, H5 */
+  #lossOf(key: string, { monitor, beatAt, progressAt }: Watched, now: number): Lost | null {
+    const { silenceMs, stallMs } = monitor.body as HeartbeatMonitor;
+    const silentMs = now - beatAt;
+    const stalledMs = now - progressAt;
+    if (silentMs > silenceMs) {
+      if (!this.#ports.isKeeperAlive(monitor)) return { key, cause: 'node', forMs: silentMs };
+      return silentMs > silenceMs + 2 * this.#tickMs ? { key, cause: 'silent', forMs: silentMs } : null;
+    }
+    return stalledMs > stallMs ? { key, cause: 'stalled', forMs: stalledMs } : null;
   }
 }

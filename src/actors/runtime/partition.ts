@@ -20,6 +20,8 @@ export interface Heartbeats {
   readonly tickMs: number;
   /** Whether its keeper says that it has no such thing. */
   isGone(monitor: Monitor): Promise<boolean>;
+  /** Whether its keeper is still heard of. */
+  isKeeperAlive(monitor: Monitor): boolean;
 }
 
 export interface HostedPartition {
@@ -47,11 +49,15 @@ export function hostPartition(
   const answered = (owner: ActorAddress, { verb, body }: ErrandAnswer): void => signal(owner, verb, body);
   const desk = new ErrandDesk(executors, answered, report, clock);
   const watch = new HeartbeatWatch(
-    clock,
+    {
+      clock,
+      connected: () => heartbeats.bus.connected,
+      echo: () => heartbeats.bus.flush(),
+      lost: (owner, lost) => signal(owner, 'lost', lost),
+      isGone: monitor => heartbeats.isGone(monitor),
+      isKeeperAlive: monitor => heartbeats.isKeeperAlive(monitor),
+    },
     heartbeats.tickMs,
-    () => heartbeats.bus.connected,
-    (owner, lost) => signal(owner, 'lost', lost),
-    heartbeats.isGone,
     over.signal,
   );
   const beats = heartbeats.bus.subscribe(heartbeats.subject, ({ body }) => {

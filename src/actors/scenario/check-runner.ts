@@ -7,7 +7,12 @@ import { AttemptBody, StopAnswer } from '../../domain/messages.ts';
 import { parse, problemsOf } from '../../domain/parse.ts';
 import { SUBJECTS } from '../../domain/subjects.ts';
 import type { Bus } from '../ports/bus.ts';
+import type { NodeDirectory } from '../ports/node-directory.ts';
 import type { Monitor } from '../runtime/behaviour.ts';
+
+/** Whether the node that the runner was placed on still beats. */
+export const isKeeperAlive = (directory: NodeDirectory, { body }: Monitor): boolean =>
+  directory.alive().some(({ id }) => id === (body as { node: string | null }).node);
 
 const ANSWER_MS = 2_000;
 

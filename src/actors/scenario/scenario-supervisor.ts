@@ -418,15 +418,22 @@ function exited(doc: ScenarioDoc, body: Exited, context: Context, settings: Scen
   return restart(put(doc, heard), heard, body.reason as ExitReason, context, settings);
 }
 
+const LOSSES: Readonly<Record<string, string>> = {
+  stalled: 'made no progress',
+  gone: 'is gone',
+  node: 'is lost with its node',
+};
+
 function lost(doc: ScenarioDoc, body: Static<typeof Lost>, context: Context, settings: ScenarioSettings): ScenarioDoc {
   const segment = doc.segments.find(s => s.phase === 'running' && attemptKey(refOf(doc, s)) === body.key);
   if (segment === undefined) return doc;
-  const how = body.cause === 'stalled' ? 'made no progress' : body.cause === 'gone' ? 'is gone' : 'did not beat';
+  const how = LOSSES[body.cause] ?? 'did not beat';
   const message = `the runner of attempt ${segment.attempt} on node ${segment.node} ${how} (${Math.round(body.forMs)} ms)`;
   const reaping = segment.node === null ? segment : reap(segment, refOf(doc, segment), segment.node);
   const orphan: SegmentDoc = { ...reaping, node: null, pid: null };
-  // A node that lost its memory lost its runners with it: not this scenario's fault (X6).
-  const reason: ExitReason = { error: { code: body.cause === 'gone' ? 'unavailable' : 'runner_lost', message } };
+  // What a node takes with it, or does not know any more since it began anew, is not this scenario's fault (X6).
+  const ofNode = body.cause === 'gone' || body.cause === 'node';
+  const reason: ExitReason = { error: { code: ofNode ? 'unavailable' : 'runner_lost', message } };
   return restart(put(doc, orphan), orphan, reason, context, settings);
 }
 
