@@ -93,7 +93,13 @@ export class Cluster {
           { strategy, answerMs: 5_000, retryMs: RETRY_MS },
         ),
       },
-      { bus, subject: SUBJECTS.heartbeats('runner'), tickMs: 3_600_000, isGone: async () => false },
+      {
+        bus,
+        subject: SUBJECTS.heartbeats('runner'),
+        tickMs: 3_600_000,
+        isGone: async () => false,
+        isKeeperAlive: () => true,
+      },
       [],
     );
   }
