@@ -1,7 +1,7 @@
 # The image of a Troupe node, whatever its roles. NATS is external: it has none inside (docker-compose.yml has three).
 #
-# No engine has built it yet: there was none where it was written. tests/ops/compose.test.ts runs its COPY, npm and bundle lines
-# in a folder, and what they make as the processes of docker-compose.yml. Not tried: the base image, apt-get, USER, VOLUME.
+# No engine has built it yet: there was none where it was written. tests/ops/dockerfile.test.ts runs its COPY, npm and bundle lines
+# in a folder, tests/ops/compose.test.ts the bundle as docker-compose.yml starts it. Not tried: base image, apt-get, USER, VOLUME.
 
 # ── the program as one folder: 58 MB, where the production packages alone have 357 MB ──
 FROM node:24-bookworm-slim AS build

@@ -24,6 +24,9 @@ export interface Service {
   readonly healthcheck?: { readonly test: readonly string[] };
 }
 
+/** It does its work and ends. */
+export const isOneShot = (service: Service): boolean => service.restart === 'no';
+
 export interface ComposeFile {
   readonly services: Readonly<Record<string, Service>>;
   readonly volumes: Readonly<Record<string, unknown>>;

@@ -66,7 +66,10 @@ export async function startTestNode(
     },
     line => log.push(line),
     parts,
-  );
+  ).catch(async (error: unknown) => {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  });
   const call: TestNode['call'] = async (method, at, body, headers = {}) => {
     const answer = await fetch(node.url + at, {
       method,
