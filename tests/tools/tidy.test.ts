@@ -102,4 +102,17 @@ test('the lock file names no registry: everyone installs from their own', () => 
   assert.equal(linesWith(['package-lock.json'], /"resolved": |registry/), []);
 });
 
+test('every test that FAILURE_MODES.md and LOG.md name is there', () => {
+  const cited = ['docs/FAILURE_MODES.md', 'docs/LOG.md'].flatMap(doc =>
+    [...read(doc).matchAll(/`(tests\/[^`]+\.ts)`: "([^"]+)"/g)].map(([, file = '', name = '']) => ({
+      doc,
+      file,
+      name,
+    })),
+  );
+  assert.ok(cited.length >= 40);
+  const missing = cited.filter(({ file, name }) => !read(file).includes(name.replace(/:? *…$/, '')));
+  assert.equal(missing, []);
+});
+
 test.run();
