@@ -55,7 +55,7 @@ async function run(args: readonly string[]): Promise<void> {
     args: [...own],
     options: {
       rounds: { type: 'string', default: '30' },
-      calm: { type: 'string', default: '1500' },
+      calm: { type: 'string', default: '2500' },
       video: { type: 'string' },
       model: { type: 'string', default: 'shapes' },
     },

@@ -1,11 +1,12 @@
 /**
  * The runner process: one attempt, told by its node over the IPC channel.
  *
+ * Its first message has the settings, with the job or without: as a spare it gets ready for any job, and waits for its orders.
  * It reports over that channel and exits with one of RUNNER_EXIT.
  * When the channel closes its node is gone, and it goes too, with all that it started.
  */
-import { once } from 'node:events';
-import Type from 'typebox';
+import { on } from 'node:events';
+import Type, { type Static } from 'typebox';
 import { Runner } from './actors/runner/runner.ts';
 import { Engine } from './domain/engine.ts';
 import { Assignment, RUNNER_EXIT } from './domain/messages.ts';
@@ -16,16 +17,19 @@ import { inferenceFactory } from './infra/inference/pool.ts';
 import { natsBus } from './infra/nats/bus.ts';
 import { connect } from './infra/nats/connection.ts';
 import { natsPredictionLog } from './infra/nats/prediction-log.ts';
-import { systemClock, systemRandom } from './infra/process/system-clock.ts';
+import { machineMs, systemClock, systemRandom } from './infra/process/system-clock.ts';
 import { ffmpegDecoder } from './infra/video/ffmpeg-decoder.ts';
 
-export const RunnerSettings = Type.Object({
+const RunnerSettings = Type.Object({
   natsUrl: Type.String(),
   credsFile: Type.Union([Type.String(), Type.Null()]),
   ffmpeg: Type.String(),
   ffprobe: Type.String(),
+  /** Inference threads to start before a job is known. */
+  workers: Type.Integer({ minimum: 1 }),
 });
 
+const Prepare = Type.Object({ settings: RunnerSettings });
 const Orders = Type.Object({
   job: Type.Object({
     assignment: Assignment,
@@ -37,7 +41,8 @@ const Orders = Type.Object({
     workers: Type.Integer({ minimum: 1 }),
     heartbeatMs: Type.Integer({ minimum: 1 }),
   }),
-  settings: RunnerSettings,
+  /** When the node handed them over: since then this process may have been paused (L10). */
+  sentAtMs: Type.Number(),
 });
 
 /** What the node says after the orders. */
@@ -45,14 +50,17 @@ const Told = Type.Object({ kind: Type.Union([Type.Literal('close'), Type.Literal
 
 export async function main(): Promise<void> {
   process.once('disconnect', () => process.kill(-process.pid, 'SIGKILL')); // we lead a group
-  const startedAt = systemClock.monotonic();
-  const [orders] = await once(process, 'message');
-  const { job, settings } = parse(Orders, orders, 'The orders of the node');
-  const { credsFile, natsUrl, ffmpeg, ffprobe } = settings;
-  const { scenario, attempt } = job.assignment;
-  const decoder = ffmpegDecoder({ ffmpeg, ffprobe, engine: job.engine.decoder });
-  const name = `troupe runner ${scenario} ${attempt}`;
+  // From the first moment on: what is said while we connect must not be lost.
+  const said = on(process, 'message');
+  const next = async (): Promise<unknown> => ((await said.next()).value as unknown[])[0];
+  const first = await next();
+  const { settings } = parse(Prepare, first, 'The settings of the node');
+  const { credsFile, natsUrl, ffmpeg, ffprobe, workers } = settings;
+  const inference = inferenceFactory(workers);
+  const name = `troupe runner ${process.pid}`;
   await using nats = await connect(natsUrl, credsFile === null ? { name } : { name, credsFile });
+  const isSpare = !('job' in (first as object));
+  const { job, sentAtMs } = parse(Orders, isSpare ? await next() : first, 'The orders of the node');
   const ports = {
     log: natsPredictionLog(nats, (subject, seq) =>
       console.error(`${subject} holds something that is no record: ${seq}`),
@@ -60,11 +68,14 @@ export async function main(): Promise<void> {
     bus: natsBus(nats),
     clock: systemClock,
     random: systemRandom,
-    decoder: await decoder,
-    inference: inferenceFactory(),
+    decoder: await ffmpegDecoder({ ffmpeg, ffprobe, engine: job.engine.decoder }),
+    inference,
   };
+  const startedAt = systemClock.monotonic() - (machineMs() - sentAtMs);
   const runner = new Runner(ports, job, (seq, startup) => say({ kind: 'committed', seq, startup }), startedAt);
-  process.on('message', message => runner.stop(parse(Told, message, 'The word of the node').kind));
+  void (async () => {
+    for (;;) runner.stop(parse(Told, await next(), 'The word of the node').kind);
+  })();
   process.on('SIGTERM', () => runner.stop('release'));
   const outcome = await runner.run();
   await say({ kind: 'outcome', ...outcome });

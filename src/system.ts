@@ -6,6 +6,7 @@
  *   ├─ membership             the node's lease; who else is there
  *   ├─ runners                simple_one_for_one, temporary; processes          role runner
  *   ├─ node-agent                                                               role runner
+ *   ├─ spares                 simple_one_for_one, temporary; idle processes     role runner
  *   ├─ partitions             simple_one_for_one, temporary                     role orchestrator
  *   │  └─ partition/<p>  →  orchestrator/<p>  →  scenario/<id>  →  runner       durable actors
  *   ├─ ownership              claims and releases partitions                    role orchestrator
@@ -26,6 +27,7 @@ import { ScenarioMirror } from './actors/gateway/scenario-mirror.ts';
 import { idempotencyKey } from './actors/idempotency/idempotency-key.ts';
 import { NodeAgent } from './actors/node/node-agent.ts';
 import { Presence } from './actors/node/presence.ts';
+import { SpareRunners } from './actors/node/spare-runners.ts';
 import { orchestrator } from './actors/orchestrator/orchestrator.ts';
 import { placeRunner } from './actors/orchestrator/place-runner.ts';
 import { orchestratorIn } from './actors/orchestrator-address.ts';
@@ -234,6 +236,7 @@ export async function startNode(
     });
     const presence = new Presence({ bus, clock }, heartbeatMs, view);
     closers.push(() => presence.close());
+    let spares: SpareRunners | null = null;
     if (has('runner')) {
       const media = findFfmpeg({ given: config.programs.ffmpeg, ...config.programs });
       const decoder = parts.decoder ?? (media === null ? null : await ffmpegDecoder(media));
@@ -246,6 +249,23 @@ export async function startNode(
       const runners = await supervise('runners', DYNAMIC);
       await child('runners', { type: 'supervisor', start: async () => runners });
       const engine = { decoder: decoder.engine, ...ENGINE, cpu: cpuClass() };
+      const settings = { natsUrl, credsFile, ...media, workers: config.workers };
+      const idle = await supervise('spares', DYNAMIC);
+      const launcher = new SpareRunners(
+        {
+          launcher: parts.launcher ?? processLauncher(),
+          supervisor: idle,
+          clock,
+          report: (what, error) => report('spares', what, error),
+        },
+        {
+          count: config.spares,
+          prepare: { settings },
+          restMs: LIMITS.spareRestMs,
+          mostMs: LIMITS.spareMostMs,
+        },
+      );
+      spares = launcher;
       await child('node-agent', {
         shutdown: 2 * shutdownMs,
         start: async () => {
@@ -254,7 +274,7 @@ export async function startNode(
               bus,
               clock,
               mailbox,
-              launcher: parts.launcher ?? processLauncher(),
+              launcher,
               models,
               decoder,
               runners,
@@ -270,13 +290,14 @@ export async function startNode(
               heartbeatMs,
               probeMs: LIMITS.probeMs,
               shutdownMs,
-              runnerSettings: { natsUrl, credsFile, ...media },
+              runnerSettings: settings,
             },
           );
           agent = running;
           return task(signal => new Promise(resolve => signal.addEventListener('abort', () => resolve(running.end()))));
         },
       });
+      await child('spares', { type: 'supervisor', start: async () => idle });
     }
 
     // ── orchestrators and scenario supervisors ──
@@ -432,6 +453,7 @@ export async function startNode(
       node: config.node,
     });
     closers.push(forgetEndpoint);
+    spares?.keep(); // after everything else: the node serves as soon as without
     const stopped = root.exited.then(async reason => {
       for (const close of closers.toReversed()) await close();
       return { reason: describeExit(reason) };
@@ -442,6 +464,7 @@ export async function startNode(
       stopped,
       stop: async () => {
         stopping = true;
+        spares?.stop();
         // Runners first: their last batches and the reports of their exits want everything else alive.
         await agent?.end();
         // Then the partitions, so that others need not wait for this node's lease to die.

@@ -71,6 +71,7 @@ function program(end: (exitCode: number) => void): Command {
     .option('--roles <list>', 'what this node does (api,orchestrator,runner)')
     .option('--node <id>', "this node's name (the machine's)")
     .option('--slots <n>', 'runners it takes at most (twice the cores)')
+    .option('--spares <n>', 'idle runner processes kept ready, so that a restart need not wait for one (1)')
     .addOption(repeatable('--root <dir>', 'a folder to read files below, repeatable (the current folder and DATA)'))
     .option('--placement <strategy>', 'which node to ask first: least_loaded, round_robin or hot_model (least_loaded)')
     .option('--token <token>', 'wanted of every request; needed when --host is not loopback')

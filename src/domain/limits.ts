@@ -132,6 +132,11 @@ export const LIMITS = {
   idempotencyKey: 255,
   /** Runners a node can be told to take, and inference sessions per runner: more than any machine has cores for. */
   slots: 1024,
+  /** Idle runner processes kept ready: each has the memory of a runner without a model. */
+  spares: 64,
+  /** Between the start of one spare, or its giving away, and the start of the next; and the most after deaths in a row. */
+  spareRestMs: 1_000,
+  spareMostMs: 60_000,
   workers: 64,
   /** The longest of the times after which something counts as lost or is tried again. */
   livenessMs: 3_600_000,

@@ -40,6 +40,7 @@ export const Options = Type.Partial(
     node: Id,
     slots: Type.Integer({ minimum: 1, maximum: LIMITS.slots }),
     workers: Type.Integer({ minimum: 1, maximum: LIMITS.workers }),
+    spares: Type.Integer({ minimum: 0, maximum: LIMITS.spares }),
     root: Type.Array(Text, { minItems: 1 }),
     placement: PlacementStrategy,
     token: Type.String({ pattern: '^[\\x21-\\x7e]+$' }),
@@ -144,6 +145,8 @@ export interface NodeConfig {
   readonly slots: number;
   /** Inference sessions per runner, each in a thread of its own. */
   readonly workers: number;
+  /** Runner processes kept ready for the next attempt. */
+  readonly spares: number;
   /** Files are read only below these. */
   readonly roots: readonly string[];
   /** In which order the orchestrators of this node ask runner nodes. */
@@ -220,6 +223,8 @@ export const programs = (): Programs => ({
 });
 
 export const defaultSlots = (): number => 2 * availableParallelism();
+/** One runner at a time dies, mostly; without spares a restart waits for a process to start. */
+export const DEFAULT_SPARES = 1;
 /** More sessions than four in one runner seldom pay: the decoder becomes the bottleneck. */
 export const defaultWorkers = (): number => Math.min(4, availableParallelism());
 
@@ -249,6 +254,7 @@ export function nodeConfig(flags: Flags = {}, around: Surroundings = here()): No
     node: given.node ?? machineId(),
     slots: given.slots ?? defaultSlots(),
     workers: given.workers ?? defaultWorkers(),
+    spares: given.spares ?? DEFAULT_SPARES,
     roots: roots ?? [around.cwd, data],
     placement: given.placement ?? 'least_loaded',
     token: given.token ?? null,

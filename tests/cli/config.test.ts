@@ -90,8 +90,10 @@ test('F1: the defaults are those of the contract', () => {
     token: null,
     relaxedSync: false,
     replicas: null,
+    spares: 1,
     liveness: LIVENESS,
   });
+  assert.is(nodeConfig({ spares: '0' }, { cwd, env: {} }).spares, 0);
   assert.ok(slots >= 1 && workers >= 1);
   assert.match(node, /^[A-Za-z0-9_-]{1,64}$/);
   assert.is(nodeConfig({}, { cwd, env: { HOME: '/home/a' } }).data, '/home/a/.local/share/troupe');
@@ -126,6 +128,7 @@ const WRONG: readonly (readonly [Flags, RegExp])[] = [
   [{ roles: 'api,boss' }, /^--roles api,boss .*roles\[1\] must be "api" or "orchestrator" or "runner"/],
   [{ slots: '0' }, /^--slots 0 .*>= 1/],
   [{ placement: 'random' }, /^--placement random .*"least_loaded" or "round_robin" or "hot_model"/],
+  [{ spares: '65' }, /^--spares 65 .*<= 64/],
   [{ nats: 'http://x' }, /^--nats http:\/\/x .*pattern/],
   [{ creds: 'c' }, /--creds needs --nats/],
   [{ root: ['/no/such/folder'] }, /--root \/no\/such\/folder is no folder/],

@@ -1,6 +1,7 @@
 // serial
 /** `/tree` is read from the supervisors' own child tables: what it shows is what runs, and nothing runs beside it. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { TreeNode } from '../../src/domain/tree.ts';
@@ -47,7 +48,10 @@ test('every process of a node is a child in its tree, and every child with a pid
     processes.filter(child => child.id.startsWith('runner/') === ofScenario).map(child => child.pid),
   );
   assert.is(underNode.length, 2);
-  assert.equal(new Set(underNode), new Set(runnerPids(process.pid)));
+  await waitUntil('every runner’s process is one of these or a spare', async () => {
+    const now = (await treeOf(node)).filter(child => child.kind === 'spare' || underNode.includes(child.pid));
+    return isDeepStrictEqual(new Set(now.map(child => child.pid)), new Set(runnerPids(process.pid)));
+  });
   assert.equal(new Set(underScenario), new Set(underNode), 'scenario supervisors and the node speak of the same');
   const nats = tree.find(child => child.kind === 'nats-server');
   assert.ok(readFileSync(`/proc/${nats?.pid}/comm`, 'utf8').startsWith('nats-server'));

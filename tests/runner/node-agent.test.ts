@@ -2,7 +2,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { NodeAgent } from '../../src/actors/node/node-agent.ts';
-import type { ProcessExit } from '../../src/actors/ports/process-launcher.ts';
 import { WriteRetry } from '../../src/actors/ports/write-outcome.ts';
 import { Supervisor } from '../../src/actors/runtime/supervisor.ts';
 import { TroupeError } from '../../src/domain/errors.ts';
@@ -14,42 +13,12 @@ import { MemoryServer } from '../../src/infra/memory/memory-server.ts';
 import { VirtualClock } from '../../src/infra/memory/virtual-clock.ts';
 import { collect } from '../contract/backends.ts';
 import { ENGINE, MODEL, SOURCE } from './scripted.ts';
-
-/** One scripted process. */
-class Process {
-  readonly pid: number;
-  readonly #gone = Promise.withResolvers<ProcessExit>();
-  readonly exited = this.#gone.promise;
-  readonly heard: unknown[] = [];
-  readonly killed: string[] = [];
-  say: (message: unknown) => void = () => {};
-
-  constructor(pid: number) {
-    this.pid = pid;
-  }
-
-  onMessage(receive: (message: unknown) => void): void {
-    this.say = receive;
-  }
-
-  send(message: unknown): void {
-    this.heard.push(message);
-  }
-
-  kill(signal: 'SIGTERM' | 'SIGKILL'): void {
-    this.killed.push(signal);
-    if (signal === 'SIGKILL') this.exit(null, signal);
-  }
-
-  exit(code: number | null, signal: string | null = null): void {
-    this.#gone.resolve({ code, signal });
-  }
-}
+import { ScriptedProcess } from './scripted-process.ts';
 
 async function start(slots = 4) {
   const clock = new VirtualClock();
   const server = new MemoryServer({ clock, partitions: LIMITS.partitions });
-  const processes: Process[] = [];
+  const processes: ScriptedProcess[] = [];
   const world = {
     refused: [] as string[],
     readable: true,
@@ -78,7 +47,7 @@ async function start(slots = 4) {
       },
       launcher: {
         launch: async () => {
-          const process = new Process(processes.length + 1);
+          const process = new ScriptedProcess(processes.length + 1);
           processes.push(process);
           return process;
         },

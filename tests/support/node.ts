@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { ScenarioView } from '../../src/domain/scenario.ts';
-import { LIVENESS, type NodeConfig, programs } from '../../src/infra/config.ts';
+import { DEFAULT_SPARES, LIVENESS, type NodeConfig, programs } from '../../src/infra/config.ts';
 import { root } from '../../src/infra/process/assets.ts';
 import { type NodeParts, type RunningNode, startNode } from '../../src/system.ts';
 
@@ -55,6 +55,7 @@ export async function startTestNode(
       node: 'test',
       slots: 4,
       workers: 2,
+      spares: DEFAULT_SPARES,
       roots: [root, path.join(root, '..', 'shared'), tmpdir()],
       placement: 'least_loaded',
       token: null,

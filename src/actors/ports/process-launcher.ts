@@ -17,6 +17,6 @@ export interface ProcessHandle {
 }
 
 export interface ProcessLauncher {
-  /** Starts this program in another role; it dies with us. `assignment` is handed over as JSON, never on the command line. */
+  /** Gives a process of this program in another role; it dies with us. `assignment` is its next message: JSON, never a command line. */
   launch(role: 'runner', assignment: unknown): Promise<ProcessHandle>;
 }

@@ -7,6 +7,7 @@
 import { once } from 'node:events';
 import type { ProcessExit, ProcessHandle, ProcessLauncher } from '../../actors/ports/process-launcher.ts';
 import { selfExec } from './self-exec.ts';
+import { machineMs } from './system-clock.ts';
 
 export function processLauncher(): ProcessLauncher {
   return {
@@ -25,7 +26,7 @@ export function processLauncher(): ProcessLauncher {
       if (pid === undefined) throw new Error(`the ${role} process could not be started`);
       child.on('error', () => {}); // a send to a process that has just died: its exit says it
       const send = (message: unknown): void => {
-        if (child.connected) child.send(message as object, () => {});
+        if (child.connected) child.send({ ...(message as object), sentAtMs: machineMs() }, () => {});
       };
       send(assignment);
       const handle: ProcessHandle = {

@@ -7,6 +7,9 @@ import type { Clock, Random } from '../../actors/ports/clock.ts';
 const LONGEST_MS = 2 ** 31 - 1;
 const TOKEN_CHARACTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 
+/** Monotonic and the same for every process of this machine, ms: `monotonic` begins with its process. */
+export const machineMs = (): number => Number(process.hrtime.bigint()) / 1e6;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
