@@ -118,7 +118,10 @@ export class Gateway implements ScenarioGateway, ClusterGateway {
       });
     });
     try {
-      await bus.flush(); // the inbox is known to the server before an answer can come
+      // The inbox is known to the server before an answer can come.
+      await bus.flush().catch(error => {
+        throw unavailable(`the connection to NATS broke (${(error as Error).message}); the command was not sent`);
+      });
       await mailbox.send({
         to,
         class: cls,
