@@ -6,7 +6,7 @@
  * When the channel closes its node is gone, and it goes too, with all that it started.
  */
 import { on } from 'node:events';
-import Type, { type Static } from 'typebox';
+import Type from 'typebox';
 import { Runner } from './actors/runner/runner.ts';
 import { Engine } from './domain/engine.ts';
 import { Assignment, RUNNER_EXIT } from './domain/messages.ts';

@@ -40,6 +40,7 @@ import type { ProcessLauncher } from './actors/ports/process-launcher.ts';
 import type { StateEntry, StateStore } from './actors/ports/state-store.ts';
 import { Projector } from './actors/projector/projector.ts';
 import { describeExit, type ExitReason } from './actors/runtime/exit-reason.ts';
+import { HeartbeatFan } from './actors/runtime/heartbeat-fan.ts';
 import { type HostedPartition, hostPartition, type PartitionClaim } from './actors/runtime/partition.ts';
 import { addressOf } from './actors/runtime/partition-host.ts';
 import type { SupervisorFlags } from './actors/runtime/restart-plan.ts';
@@ -343,7 +344,7 @@ export async function startNode(
         'purge-log': purgeLog({ log: predictionLog, clock }),
       };
       const beats = {
-        subject: SUBJECTS.heartbeats('runner'),
+        fan: new HeartbeatFan(bus, SUBJECTS.heartbeats('runner')),
         tickMs: Math.max(20, heartbeatMs / 2),
         bus,
         isGone: isGone.bind(null, bus),

@@ -7,6 +7,7 @@ import type { Behaviour } from '../../src/actors/runtime/behaviour.ts';
 import { type Committed, emptyRecord } from '../../src/actors/runtime/committed.ts';
 import type { ErrandExecutor } from '../../src/actors/runtime/errand-desk.ts';
 import type { ExitReason } from '../../src/actors/runtime/exit-reason.ts';
+import { HeartbeatFan } from '../../src/actors/runtime/heartbeat-fan.ts';
 import { type HostedPartition, hostPartition } from '../../src/actors/runtime/partition.ts';
 import { decodeRecord, encodeRecord } from '../../src/actors/runtime/record-codec.ts';
 import { BUCKETS, HEADERS, SUBJECTS } from '../../src/domain/subjects.ts';
@@ -71,7 +72,7 @@ export class Bank {
       options.executors ?? { work: idle },
       {
         bus: this.server.bus(),
-        subject: SUBJECTS.heartbeats('runner'),
+        fan: new HeartbeatFan(this.server.bus(), SUBJECTS.heartbeats('runner')),
         tickMs: 1_000,
         isGone: options.isGone ?? (async () => false),
         isKeeperAlive: options.isKeeperAlive ?? (() => true),

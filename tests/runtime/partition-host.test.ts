@@ -3,6 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { WriteRetry } from '../../src/actors/ports/write-outcome.ts';
 import type { ErrandExecutor } from '../../src/actors/runtime/errand-desk.ts';
+import { HeartbeatFan } from '../../src/actors/runtime/heartbeat-fan.ts';
 import { hostPartition } from '../../src/actors/runtime/partition.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { HEADERS, SUBJECTS } from '../../src/domain/subjects.ts';
@@ -178,9 +179,10 @@ test('O4: a lost claim ends the host at once as fenced, and with it timers, erra
     answer: () => {},
     report: () => {},
   };
+  const bus = bank.server.bus();
   const beats = {
-    bus: bank.server.bus(),
-    subject: 'troupe.heartbeat.>',
+    bus,
+    fan: new HeartbeatFan(bus, 'troupe.heartbeat.>'),
     tickMs: 10,
     isGone: async () => false,
     isKeeperAlive: () => true,

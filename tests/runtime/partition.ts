@@ -9,6 +9,7 @@ import type { Behaviour } from '../../src/actors/runtime/behaviour.ts';
 import { type Committed, emptyRecord } from '../../src/actors/runtime/committed.ts';
 import type { ErrandExecutor } from '../../src/actors/runtime/errand-desk.ts';
 import type { ExitReason } from '../../src/actors/runtime/exit-reason.ts';
+import { HeartbeatFan } from '../../src/actors/runtime/heartbeat-fan.ts';
 import { type HostedPartition, hostPartition } from '../../src/actors/runtime/partition.ts';
 import { decodeRecord, encodeRecord } from '../../src/actors/runtime/record-codec.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
@@ -123,7 +124,7 @@ export function partitionContract(name: string, open: () => Promise<Backend>, se
       { work: options.work ?? endless },
       {
         bus: client.bus,
-        subject: SUBJECTS.heartbeats('runner'),
+        fan: new HeartbeatFan(client.bus, SUBJECTS.heartbeats('runner')),
         tickMs: options.tickMs ?? 1_000,
         isGone: async () => false,
         isKeeperAlive: () => true,

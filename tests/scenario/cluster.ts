@@ -8,6 +8,7 @@ import { Presence } from '../../src/actors/node/presence.ts';
 import { orchestrator } from '../../src/actors/orchestrator/orchestrator.ts';
 import { placeRunner } from '../../src/actors/orchestrator/place-runner.ts';
 import type { ProcessExit } from '../../src/actors/ports/process-launcher.ts';
+import { HeartbeatFan } from '../../src/actors/runtime/heartbeat-fan.ts';
 import { hostPartition } from '../../src/actors/runtime/partition.ts';
 import { decodeRecord } from '../../src/actors/runtime/record-codec.ts';
 import { Supervisor } from '../../src/actors/runtime/supervisor.ts';
@@ -95,7 +96,7 @@ export class Cluster {
       },
       {
         bus,
-        subject: SUBJECTS.heartbeats('runner'),
+        fan: new HeartbeatFan(bus, SUBJECTS.heartbeats('runner')),
         tickMs: 3_600_000,
         isGone: async () => false,
         isKeeperAlive: () => true,

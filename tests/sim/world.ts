@@ -16,6 +16,7 @@ import type { ProcessExit, ProcessHandle } from '../../src/actors/ports/process-
 import type { StateEntry } from '../../src/actors/ports/state-store.ts';
 import { Runner, type RunnerJob } from '../../src/actors/runner/runner.ts';
 import type { Behaviour } from '../../src/actors/runtime/behaviour.ts';
+import { HeartbeatFan } from '../../src/actors/runtime/heartbeat-fan.ts';
 import { type HostedPartition, hostPartition, type PartitionClaim } from '../../src/actors/runtime/partition.ts';
 import { addressOf } from '../../src/actors/runtime/partition-host.ts';
 import { decodeRecord } from '../../src/actors/runtime/record-codec.ts';
@@ -125,7 +126,7 @@ export class World {
     const world = { clock, random: this.random, store, mailbox, journal, answer, report };
     const beats = {
       bus,
-      subject: SUBJECTS.heartbeats('runner'),
+      fan: new HeartbeatFan(bus, SUBJECTS.heartbeats('runner')),
       tickMs: 500,
       isGone: isGone.bind(null, bus),
       isKeeperAlive: isKeeperAlive.bind(null, directory),

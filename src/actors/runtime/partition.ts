@@ -1,5 +1,4 @@
 /** A hosted partition with everything around its cells: errands carried out, silence noticed, all of it ending together. */
-import { fromJson } from '../../domain/json.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { TreeNode } from '../../domain/tree.ts';
 import type { Bus } from '../ports/bus.ts';
@@ -8,6 +7,7 @@ import type { StateEntry } from '../ports/state-store.ts';
 import type { Behaviour, Monitor } from './behaviour.ts';
 import type { CellPorts } from './cell.ts';
 import { type ErrandAnswer, ErrandDesk, type ErrandExecutor } from './errand-desk.ts';
+import type { HeartbeatFan } from './heartbeat-fan.ts';
 import { HeartbeatWatch } from './heartbeat-watch.ts';
 import { type PartitionClaim, PartitionHost } from './partition-host.ts';
 import type { ChildHandle } from './supervisor.ts';
@@ -16,7 +16,8 @@ export type { PartitionClaim };
 
 export interface Heartbeats {
   readonly bus: Bus;
-  readonly subject: string;
+  /** The beats of everybody, shared by the partitions of a process. */
+  readonly fan: HeartbeatFan;
   readonly tickMs: number;
   /** Whether its keeper says that it has no such thing. */
   isGone(monitor: Monitor): Promise<boolean>;
@@ -60,10 +61,7 @@ export function hostPartition(
     heartbeats.tickMs,
     over.signal,
   );
-  const beats = heartbeats.bus.subscribe(heartbeats.subject, ({ body }) => {
-    const beat = readBeat(body);
-    if (beat !== null) watch.beat(beat.key, beat.progress);
-  });
+  const beats = heartbeats.fan.subscribe((key, progress) => watch.beat(key, progress));
   const byKind = new Map(behaviours.map(behaviour => [behaviour.kind, behaviour]));
   const host = new PartitionHost(
     claim,
@@ -92,14 +90,4 @@ export function hostPartition(
     tree: kind => host.tree(kind),
     handle: { exited, stop, kill },
   };
-}
-
-/** Anybody may publish on a heartbeat subject: what is no beat is ignored. */
-function readBeat(bytes: Uint8Array): { key: string; progress: number } | null {
-  try {
-    const { key, progress } = fromJson(bytes) as Record<string, unknown>;
-    return typeof key === 'string' && typeof progress === 'number' ? { key, progress } : null;
-  } catch {
-    return null;
-  }
 }
