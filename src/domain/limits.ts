@@ -22,7 +22,7 @@ export const LIMITS = {
    * Senders whose last number an orchestrator remembers. A scenario repeats a message only until its own next commit, and
    * every one of an orchestrator's commits writes them all.
    */
-  orchestratorSenders: 256,
+  orchestratorSenders: 64,
   /** Refusals that a scenario is told of, and the length of each. */
   refusalsTold: 16,
   refusalChars: 200,
