@@ -38,6 +38,7 @@ test('a command that finds the connection broken is refused as retryable, and no
     directory: new HeartbeatDirectory({ clock, bus }, 1_000),
     models: { list: () => [], resolve: () => Promise.reject(new Error('no models')) },
     digest: text => text,
+    inbox: '_INBOX.test',
     unready: () => [],
   });
   const error = await gateway.command('cam', 'start', {}, { requestId: 'r' }).then(
