@@ -60,7 +60,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-test('ES4: it serves JetStream when the promise resolves, and it is gone after stop', async () => {
+test('NP2: it serves JetStream when the promise resolves, and it is gone after stop', async () => {
   const server = await start();
   const nats = await connect(server.url, { name: 'test' });
   await nats.jsm.streams.add({ name: 'S', subjects: ['s'] });
@@ -70,7 +70,7 @@ test('ES4: it serves JetStream when the promise resolves, and it is gone after s
   assert.not(isAlive(server.pid));
 });
 
-test('ES3: the store and the port are kept across restarts', async () => {
+test('ES2: the store and the port are kept across restarts', async () => {
   const first = await start();
   const nats = await connect(first.url, { name: 'test' });
   await nats.jsm.streams.add({ name: 'S', subjects: ['s'] });
@@ -85,7 +85,7 @@ test('ES3: the store and the port are kept across restarts', async () => {
   await second.stop();
 });
 
-test('ES3: a port that somebody else took meanwhile is given up, unless it was demanded', async () => {
+test('ES2: a port that somebody else took meanwhile is given up, unless it was demanded', async () => {
   const first = await start();
   await first.stop();
   const squatter = createServer().listen(first.port, '127.0.0.1');
@@ -99,14 +99,14 @@ test('ES3: a port that somebody else took meanwhile is given up, unless it was d
   squatter.close();
 });
 
-test('ES1: a parent killed with SIGKILL takes its server along', async () => {
+test('NP1: a parent killed with SIGKILL takes its server along', async () => {
   const { parent, pid } = await startParent();
   assert.ok(isAlive(pid));
   parent.kill('SIGKILL');
   await waitUntil('the server is gone', () => !isAlive(pid));
 });
 
-test('ES2: a successor waits for the server of a parent just killed, and has its store and port', async () => {
+test('ES1: a successor waits for the server of a parent just killed, and has its store and port', async () => {
   const { parent, pid, port } = await startParent();
   // Stopped, the server cannot end until it is continued: its lock lasts, whoever its parent was.
   process.kill(pid, 'SIGSTOP');
@@ -121,7 +121,7 @@ test('ES2: a successor waits for the server of a parent just killed, and has its
   await server.stop();
 });
 
-test('ES2: two servers never have one store', async () => {
+test('ES1: two servers never have one store', async () => {
   const server = await start();
   const error = await refusal(start());
   assert.ok(error instanceof TroupeError && error.code === 'unavailable');

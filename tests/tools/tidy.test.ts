@@ -36,19 +36,22 @@ test('only config.ts reads process.env', () => {
 });
 
 test('processes and threads begin in five places, and roles of our own only through self-exec', () => {
-  // self-exec: runners and threads, for supervisors; embedded-server: for its supervisor; media-process: ffmpeg, for the
+  // self-exec: runners and threads, for supervisors; server-process: nats-server, for the embedded one's supervisor; media-process: ffmpeg, for the
   // decoder that owns it; nats-binary and data-lock: `--version` and flock(1), awaited on the spot.
   const starters = linesWith(source, /from 'node:child_process'|import \{ Worker\b.*from 'node:worker_threads'/);
   assert.equal([...new Set(starters.map(line => line.replace(/:\d+$/, '')))].toSorted(), [
     'src/infra/nats/data-lock.ts',
-    'src/infra/nats/embedded-server.ts',
     'src/infra/nats/nats-binary.ts',
+    'src/infra/nats/server-process.ts',
     'src/infra/process/self-exec.ts',
     'src/infra/video/media-process.ts',
   ]);
-  const callers = source.filter(file => /\b(selfExec|processLauncher|startEmbeddedNats)\(/.test(read(file)));
+  const callers = source.filter(file =>
+    /\b(selfExec|processLauncher|startEmbeddedNats|startServerProcess)\(/.test(read(file)),
+  );
   assert.equal(callers.toSorted(), [
     'src/infra/nats/embedded-server.ts',
+    'src/infra/nats/server-process.ts',
     'src/infra/process/launcher.ts',
     'src/infra/process/self-exec.ts',
     'src/system.ts',
