@@ -1,12 +1,14 @@
-/** The two servers that every contract is run on: a real nats-server, and the one in memory. */
+/** What every contract is run on: the server in memory, a real nats-server, and a real cluster of three. */
 import { once } from 'node:events';
 import { connect as openSocket } from 'node:net';
 import { Kvm } from '@nats-io/kv';
+import { createInbox, errors } from '@nats-io/transport-node';
 import type { Bus } from '../../src/actors/ports/bus.ts';
 import type { Journal } from '../../src/actors/ports/journal.ts';
 import type { Mailbox } from '../../src/actors/ports/mailbox.ts';
 import type { PredictionLog } from '../../src/actors/ports/prediction-log.ts';
 import type { StateStore } from '../../src/actors/ports/state-store.ts';
+import { WriteRetry } from '../../src/actors/ports/write-outcome.ts';
 import { MemoryServer } from '../../src/infra/memory/memory-server.ts';
 import { natsBus } from '../../src/infra/nats/bus.ts';
 import { connect, type Nats } from '../../src/infra/nats/connection.ts';
@@ -17,6 +19,8 @@ import { provision } from '../../src/infra/nats/provision.ts';
 import { natsStateStore } from '../../src/infra/nats/state-store.ts';
 import { systemClock } from '../../src/infra/process/system-clock.ts';
 import { startTestNats, type TestNats } from '../support/nats.ts';
+import { startNatsCluster, type TestCluster } from '../support/nats-cluster.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
 /** One client's ports. */
 export interface Client {
@@ -31,17 +35,27 @@ export interface Backend {
   /** Two clients of one server. */
   readonly a: Client;
   readonly b: Client;
-  /** A stranger's publish: no header, no acknowledgement; resolves when the server has it. */
+  /** A stranger's publish: no header, no acknowledgement; resolves when it is stored. */
   barePublish(subjects: readonly string[], body: string): Promise<void>;
+  /** Resolves when what either client has subscribed to reaches it from both. */
+  subscribed(): Promise<void>;
   /** Log subjects on which this backend met something that is no record. */
   readonly foreign: string[];
   close(): Promise<void>;
 }
 
-export interface NatsBackend extends Backend {
-  readonly server: TestNats;
+export interface RealBackend extends Backend {
   readonly natsA: Nats;
   readonly natsB: Nats;
+}
+
+export interface NatsBackend extends RealBackend {
+  readonly server: TestNats;
+}
+
+/** The clients' first servers are two different ones. */
+export interface ClusterBackend extends RealBackend {
+  readonly cluster: TestCluster;
 }
 
 export const PARTITIONS = 16;
@@ -62,6 +76,7 @@ export function memoryBackend(): Backend {
     a: client(),
     b: client(),
     foreign,
+    subscribed: async () => {},
     barePublish: async (subjects, body) => {
       for (const subject of subjects) server.publish(subject, Buffer.from(body));
     },
@@ -71,14 +86,25 @@ export function memoryBackend(): Backend {
 
 export async function natsBackend(): Promise<NatsBackend> {
   const server = await startTestNats();
-  const natsA = await connect(server.url, { name: 'contract a' });
-  const natsB = await connect(server.url, { name: 'contract b' });
-  const { partitions } = await provision(natsA, {
-    replicas: 1,
-    partitions: PARTITIONS,
-    logBytes: null,
-    signal: new AbortController().signal,
-  });
+  return { server, ...(await realBackend([server.url, server.url], 1, server.stop)) };
+}
+
+/** Every stream and bucket has three copies. */
+export async function clusterBackend(): Promise<ClusterBackend> {
+  const cluster = await startNatsCluster();
+  const [first = '', second = ''] = cluster.urls;
+  return { cluster, ...(await realBackend([first, second], 3, cluster.stop)) };
+}
+
+async function realBackend(
+  [urlA, urlB]: readonly [string, string],
+  replicas: number,
+  stop: () => Promise<void>,
+): Promise<RealBackend> {
+  const natsA = await connect(urlA, { name: 'contract a' });
+  const natsB = await connect(urlB, { name: 'contract b' });
+  const { signal } = new AbortController();
+  const { partitions } = await provision(natsA, { replicas, partitions: PARTITIONS, logBytes: null, signal });
   const foreign: string[] = [];
   const client = (nats: Nats): Client => ({
     mailbox: natsMailbox(nats, partitions),
@@ -86,24 +112,50 @@ export async function natsBackend(): Promise<NatsBackend> {
     journal: natsJournal(nats),
     bus: natsBus(nats),
     bucket: async name => {
-      await new Kvm(nats.js).create(name, { history: 1, allow_direct: false });
+      await new Kvm(nats.js).create(name, { history: 1, allow_direct: false, replicas });
       return natsStateStore(nats, name);
     },
   });
   return {
-    server,
     natsA,
     natsB,
     a: client(natsA),
     b: client(natsB),
     foreign,
-    barePublish: (subjects, body) => bareTcpPublish(server.url, subjects, body),
+    subscribed: async () => {
+      await interest(natsA, natsB);
+      await interest(natsB, natsA);
+    },
+    barePublish: async (subjects, body) => {
+      const stream = await natsA.jsm.streams.find(subjects[0] ?? '');
+      const lastSeq = async (): Promise<number> => (await natsA.jsm.streams.info(stream)).state.last_seq;
+      const before = await lastSeq();
+      await bareTcpPublish(urlA, subjects, body);
+      // The server that took them need not be the one that stores them.
+      await waitUntil('they are stored', async () => (await lastSeq()) >= before + subjects.length);
+    },
     close: async () => {
       await natsA.close();
       await natsB.close();
-      await server.stop();
+      await stop();
     },
   };
+}
+
+/** A server tells the others of its clients' subscriptions in their order: when the last is known, so are all before. */
+async function interest(from: Nats, to: Nats): Promise<void> {
+  const subject = createInbox();
+  const last = to.connection.subscribe(subject, { callback: (_error, message) => void message.respond() });
+  await waitUntil('the subscriptions are known', async () => {
+    try {
+      await from.connection.request(subject, undefined, { timeout: 10_000 });
+      return true;
+    } catch (error) {
+      if (error instanceof errors.RequestError && error.isNoResponders()) return false;
+      throw error;
+    }
+  });
+  last.unsubscribe();
 }
 
 /** The NATS protocol by hand, as a microcontroller would speak it. */
@@ -145,6 +197,17 @@ export function collect<T>(read: (signal: AbortSignal) => AsyncIterable<T>): { i
       await done;
     },
   };
+}
+
+/** A write that is sent again, the same, for as long as its refusals leave open whether it would be right. */
+export async function judged<T>(send: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await send();
+    } catch (error) {
+      if (!(error instanceof WriteRetry)) throw error;
+    }
+  }
 }
 
 /** What a promise was refused with; fails when it was not. */

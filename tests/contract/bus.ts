@@ -21,7 +21,7 @@ export function busContract(name: string, open: () => Promise<Backend>): void {
       b.bus.subscribe('t1.>', message => rest?.push(message)),
       a.bus.subscribe('t1.x.beat', message => literal?.push(message)),
     ];
-    await b.bus.flush();
+    await backend.subscribed();
     for (let i = 0; i < 50; i++) a.bus.publish('t1.x.beat', bytes(`${i}`), { n: `${i}` });
     a.bus.publish('t1.x.y.beat', bytes('deep'));
     a.bus.publish('t1', bytes('shallow'));
@@ -64,7 +64,7 @@ export function busContract(name: string, open: () => Promise<Backend>): void {
         outside += 1;
       }),
     );
-    await b.bus.flush();
+    await backend.subscribed();
     for (let i = 0; i < 20; i++) a.bus.publish('t3', bytes(''));
     await waitUntil('the outsider has all', () => outside === 20);
     await waitUntil('the group has all', () => received >= 20);
@@ -78,7 +78,7 @@ export function busContract(name: string, open: () => Promise<Backend>): void {
     const server = b.bus.subscribe('t4', message => {
       if (message.reply !== null) b.bus.publish(message.reply, bytes(`${text(message.body)}!`), { by: 'b' });
     });
-    await b.bus.flush();
+    await backend.subscribed();
     const answer = await a.bus.request('t4', bytes('hello'), 30_000, { h: '1' });
     assert.equal([text(answer.body), answer.headers['by']], ['hello!', 'b']);
     server.close();
@@ -88,7 +88,7 @@ export function busContract(name: string, open: () => Promise<Backend>): void {
     const { a, b } = backend;
     assert.instance(await refusal(a.bus.request('t5', bytes(''), 30_000)), NoResponder);
     const deaf = b.bus.subscribe('t5', () => {});
-    await b.bus.flush();
+    await backend.subscribed();
     assert.is((await refusal(a.bus.request('t5', bytes(''), 20))).name, 'TimeoutError');
     deaf.close();
   });

@@ -1,5 +1,6 @@
-import { memoryBackend, natsBackend } from './backends.ts';
+import { clusterBackend, memoryBackend, natsBackend } from './backends.ts';
 import { journalContract } from './journal.ts';
 
 journalContract('memory', async () => memoryBackend());
 journalContract('nats', natsBackend);
+journalContract('cluster', clusterBackend);

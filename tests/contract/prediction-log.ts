@@ -5,7 +5,7 @@ import { WriteConflict } from '../../src/actors/ports/write-outcome.ts';
 import type { LogKey } from '../../src/domain/log-record.ts';
 import { endRecord, framesRecord, openRecord } from '../support/log-records.ts';
 import { waitUntil } from '../support/wait-until.ts';
-import { type Backend, collect, refusal, take } from './backends.ts';
+import { type Backend, collect, judged, refusal, take } from './backends.ts';
 
 export function predictionLogContract(name: string, open: () => Promise<Backend>): void {
   let backend: Backend;
@@ -49,9 +49,11 @@ export function predictionLogContract(name: string, open: () => Promise<Backend>
   test('of racing attempts exactly one opens the log', async () => {
     const key = fresh();
     const racers = Array.from({ length: 24 }, (_, i) =>
-      (i % 2 === 0 ? backend.a : backend.b).log.append(key, openRecord(1, `racer${i}`), 0),
+      judged(() => (i % 2 === 0 ? backend.a : backend.b).log.append(key, openRecord(1, `racer${i}`), 0)),
     );
-    const won = (await Promise.allSettled(racers)).flatMap(end => (end.status === 'fulfilled' ? [end.value] : []));
+    const ends = await Promise.allSettled(racers);
+    const won = ends.flatMap(end => (end.status === 'fulfilled' ? [end.value] : []));
+    for (const end of ends) if (end.status === 'rejected') assert.instance(end.reason, WriteConflict);
     assert.is(won.length, 1);
     assert.is((await backend.b.log.last(key)).seq, won[0]);
   });

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import type { StateChange, StateStore } from '../../src/actors/ports/state-store.ts';
 import { WriteConflict } from '../../src/actors/ports/write-outcome.ts';
 import { waitUntil } from '../support/wait-until.ts';
-import { type Backend, bytes, collect, refusal, take, text } from './backends.ts';
+import { type Backend, bytes, collect, judged, refusal, take, text } from './backends.ts';
 
 /** A change as a short text. */
 const told = (change: StateChange): string => {
@@ -61,7 +61,7 @@ export function stateStoreContract(name: string, open: () => Promise<Backend>): 
     const [a, b] = await fresh();
     const race = async (expected: number): Promise<number> => {
       const racers = Array.from({ length: 24 }, (_, i) =>
-        (i % 2 === 0 ? a : b).put('actor.x', bytes(`${i}`), expected),
+        judged(() => (i % 2 === 0 ? a : b).put('actor.x', bytes(`${i}`), expected)),
       );
       const ends = await Promise.allSettled(racers);
       const won = ends.flatMap((end, i) => (end.status === 'fulfilled' ? [{ revision: end.value, i }] : []));
