@@ -5,7 +5,7 @@
  * PR1 Repeating it changes nothing; two at once end in the same.
  * PR2 It never deletes anything, and never lets go of a stored message that the running version could still need.
  * PR3 The number of partitions is what the first node wrote, for ever: messages lie where it says.
- * PR4 It waits for JetStream to have a leader.
+ * PR4 It waits for JetStream to have a leader, and for as many servers as there are to be copies.
  * PR5 A node that may not create (API-only: its NATS user may read alone) waits until others have created everything, and
  *     says what is missing.
  */
@@ -39,11 +39,13 @@ type Wanted = Partial<StreamConfig> & { readonly name: string; readonly num_repl
 const RETRY_MS = 200;
 /** "stream name already in use with a different configuration": another node of another version was quicker. */
 const NAME_IN_USE = 10058;
+/** "no suitable peers for placement": fewer servers are up than there are to be copies. */
+const NO_PEERS = 10005;
 
 /**
  * @returns the number of partitions of this cluster
- * @throws TroupeError unavailable: a server too old, or no JetStream (PR5: or something still missing) within 30 s;
- *   forbidden: the NATS user is one for other roles
+ * @throws TroupeError unavailable: a server too old, or no JetStream or too few servers (PR5: or something still missing)
+ *   within 30 s; forbidden: the NATS user is one for other roles
  */
 export async function provision(nats: Nats, options: ProvisionOptions): Promise<{ readonly partitions: number }> {
   checkServer(nats);
@@ -186,7 +188,8 @@ function checkServer(nats: Nats): void {
 /** Answers of a cluster that is just starting, and of a race with another node that does the same. */
 function mayPass(error: unknown): boolean {
   if (error instanceof TroupeError) return error.retryable;
-  if (error instanceof JetStreamApiError) return error.status >= 500 || error.code === NAME_IN_USE;
+  if (error instanceof JetStreamApiError)
+    return error.status >= 500 || error.code === NAME_IN_USE || error.code === NO_PEERS;
   return true;
 }
 
@@ -206,7 +209,7 @@ const notForThisUser = (subject: string, cause: unknown): TroupeError =>
 function noJetStream(nats: Nats, cause: unknown): TroupeError {
   const why =
     nats.connection.info?.jetstream === true
-      ? 'JetStream has no leader: are enough servers of the cluster up?'
+      ? 'JetStream has no leader, or too few servers for the copies wanted: are enough servers of the cluster up?'
       : 'the server runs without JetStream: start it with -js or a jetstream block.';
   return new TroupeError('unavailable', `NATS cannot store anything: ${why}`, { cause, retryable: true });
 }
