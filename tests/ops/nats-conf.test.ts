@@ -167,6 +167,8 @@ const rows: readonly Row[] = [
   ['node', 'publish', '$JS.API.STREAM.PURGE.TROUPE_MAILBOX', true],
   ['node', 'publish', '$JS.API.STREAM.DELETE.TROUPE_PREDICTION', false],
   ['node', 'publish', '$JS.API.STREAM.MSG.DELETE.TROUPE_PREDICTION', false],
+  ['node', 'publish', '$JS.API.STREAM.MSG.DELETE.KV_troupe_state', true],
+  ['api', 'publish', '$JS.API.STREAM.MSG.DELETE.KV_troupe_state', false],
   ['api', 'publish', '$JS.API.STREAM.INFO.TROUPE_PREDICTION', true],
   ['api', 'publish', '$JS.API.STREAM.MSG.GET.KV_troupe_state', true],
   ['api', 'publish', '$JS.API.CONSUMER.CREATE.TROUPE_PREDICTION.c.troupe.prediction.>', true],

@@ -6,8 +6,12 @@
  *     and then every change: a watch is one read of it, and resumes by sequence like any other.
  * SS3 A deletion stores a marker. Whoever made it, or met it at the beginning of a watch, removes it when told to tidy up:
  *     by its own sequence, so that nothing newer can be hit. Without it the key is as absent as with it.
+ * SS4 A watch is current when it has come to the message that was the leader's newest when it began. A consumer's `pending`
+ *     tells how many follow in the copy it reads, and that one may lag. Should the newest go meanwhile (SS3), with nothing after
+ *     it, the leader is asked again.
  */
 
+import { setTimeout as delay } from 'node:timers/promises';
 import { JetStreamApiError } from '@nats-io/jetstream';
 import type { MsgHdrs } from '@nats-io/transport-node';
 import { headers } from '@nats-io/transport-node';
@@ -18,6 +22,8 @@ import type { Nats } from './connection.ts';
 import { readOrdered } from './ordered-read.ts';
 import { ask, write } from './outcome.ts';
 
+/** How long a watch waits for the newest message before it asks which one that is now. */
+const LOOK_AGAIN_MS = 1_000;
 const OPERATION = 'KV-Operation';
 const EMPTY = new Uint8Array();
 
@@ -31,7 +37,7 @@ export function natsStateStore(nats: Nats, bucket: string): StateStore {
     if (!markers.has(seq)) markers.set(seq, performance.now());
   };
 
-  /** The key's last message: an entry, or the marker of its deletion. */
+  /** The last message of a key, or of all with `>`: an entry, or the marker of a deletion. */
   const last = (key: string) =>
     ask(nats, () => nats.jsm.streams.getMessage(stream, { last_by_subj: kvSubject(bucket, key) }));
 
@@ -76,23 +82,41 @@ export function natsStateStore(nats: Nats, bucket: string): StateStore {
     },
 
     async *watch(signal): AsyncGenerator<StateChange, void, void> {
-      const { state } = await ask(nats, () => nats.jsm.streams.info(stream));
-      let current = state.messages === 0;
+      // SS4
+      let newest = await last('>');
+      let current = newest === null;
+      let seen = 0;
       if (current) yield { kind: 'current' };
-      for await (const message of readOrdered(nats, { stream, filter: kvSubject(bucket, '>'), fromSeq: 1 }, signal)) {
-        const key = kvKey(bucket, message.subject);
-        const isOld = message.seq <= state.last_seq;
-        if (!current && !isOld) {
-          current = true;
-          yield { kind: 'current' };
+      const over = new AbortController();
+      const reading = AbortSignal.any([signal, over.signal]);
+      const messages = readOrdered(nats, { stream, filter: kvSubject(bucket, '>'), fromSeq: 1 }, reading);
+      try {
+        for (let next = messages.next(); ; ) {
+          const got = current ? await next : await Promise.race([next, delay(LOOK_AGAIN_MS, null, { ref: false })]);
+          if (got === null) {
+            newest = await last('>');
+          } else {
+            if (got.done) return;
+            const message = got.value;
+            next = messages.next();
+            seen = message.seq;
+            const key = kvKey(bucket, message.subject);
+            const isOld = message.seq <= (newest?.seq ?? 0);
+            if (!current && !isOld) {
+              current = true;
+              yield { kind: 'current' };
+            }
+            if (!isMarker(message.headers)) yield { kind: 'entry', entry: entryOf(key, message.data, message.seq) };
+            else if (isOld) mark(message.seq);
+            else yield { kind: 'deleted', key, revision: message.seq };
+          }
+          if (!current && seen >= (newest?.seq ?? 0)) {
+            current = true;
+            yield { kind: 'current' };
+          }
         }
-        if (!isMarker(message.headers)) yield { kind: 'entry', entry: entryOf(key, message.data, message.seq) };
-        else if (isOld) mark(message.seq);
-        else yield { kind: 'deleted', key, revision: message.seq };
-        if (!current && (message.seq === state.last_seq || message.info.pending === 0)) {
-          current = true;
-          yield { kind: 'current' };
-        }
+      } finally {
+        over.abort(new Error('the watch ended')); // a `return` would wait for the message that is waited for
       }
     },
   };
