@@ -1,7 +1,7 @@
 /**
  * What JetStream's answers mean. The codes are nats-server's (server/errors.json).
  */
-import { JetStreamApiCodes, JetStreamApiError } from '@nats-io/jetstream';
+import { JetStreamApiCodes, JetStreamApiError, type StreamInfo } from '@nats-io/jetstream';
 import { errors } from '@nats-io/transport-node';
 import { MailboxFull, WriteConflict, WriteRetry, WriteUnknown } from '../../actors/ports/write-outcome.ts';
 import { TroupeError } from '../../domain/errors.ts';
@@ -31,6 +31,21 @@ export async function ask<T>(nats: Nats, send: () => Promise<T>): Promise<T> {
   }
 }
 
+/** The stream has no leader now: nobody can tell what is in it. */
+class NoLeader extends Error {
+  override readonly name = 'NoLeader';
+}
+
+/**
+ * A stream as its leader describes it. While it has none, any server describes its own copy, which may lag far behind.
+ * To be asked through `ask` or `request`.
+ */
+export async function streamInfo(nats: Nats, stream: string): Promise<StreamInfo> {
+  const info = await nats.jsm.streams.info(stream);
+  if (info.cluster !== undefined && info.cluster.leader === undefined) throw new NoLeader(`${stream} has no leader`);
+  return info;
+}
+
 function writeOutcome(error: unknown): unknown {
   if (error instanceof JetStreamApiError) {
     if (error.code === JetStreamApiCodes.StreamWrongLastSequence)
@@ -51,7 +66,7 @@ function isRefusedForNow(error: unknown): boolean {
     return (
       error.code === JetStreamApiCodes.StreamWrongLastSequenceUnknown || error.status === 429 || error.status >= 500
     );
-  return error instanceof NotSent || isNoResponder(error);
+  return error instanceof NotSent || error instanceof NoLeader || isNoResponder(error);
 }
 
 function isUnanswered(error: unknown): boolean {

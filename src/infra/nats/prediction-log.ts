@@ -9,7 +9,7 @@ import { encodeLogRecord, type LogKey, parseLogRecord } from '../../domain/log-r
 import { logKey, STREAMS, SUBJECTS } from '../../domain/subjects.ts';
 import type { Nats } from './connection.ts';
 import { readOrdered } from './ordered-read.ts';
-import { ask, write } from './outcome.ts';
+import { ask, streamInfo, write } from './outcome.ts';
 import { deliveredAt, storedAt } from './stored-message.ts';
 
 /** @param onForeign told of every message on a log's subject that is no record, each time it is met */
@@ -34,7 +34,7 @@ export function natsPredictionLog(nats: Nats, onForeign: (subject: string, seq: 
     return found;
   };
 
-  const info = () => ask(nats, () => nats.jsm.streams.info(STREAMS.log));
+  const info = () => ask(nats, () => streamInfo(nats, STREAMS.log));
 
   return {
     async last(key) {
