@@ -12,7 +12,7 @@ import { BUCKETS } from '../../src/domain/subjects.ts';
 import { MemoryServer } from '../../src/infra/memory/memory-server.ts';
 import { SeededRandom } from '../../src/infra/memory/seeded-random.ts';
 import { VirtualClock } from '../../src/infra/memory/virtual-clock.ts';
-import { memoryBackend, natsBackend } from '../contract/backends.ts';
+import { clusterBackend, memoryBackend, natsBackend } from '../contract/backends.ts';
 import { faultyStore } from './bank.ts';
 import { ownershipContract } from './ownership.ts';
 
@@ -478,3 +478,4 @@ test.run();
 
 ownershipContract('memory', async () => memoryBackend());
 ownershipContract('nats', natsBackend);
+ownershipContract('cluster', clusterBackend);

@@ -218,6 +218,37 @@ test('O4: a host told to stop ends while a write is under way; what that write c
   assert.is((await bank.account('a'))?.balance, 2);
 });
 
+test('O8: a host that hands over answers what it has taken, takes no more, and ends; the next one takes the rest', async () => {
+  const bank = new Bank();
+  const gate = Promise.withResolvers<void>();
+  const store = faultyStore(bank.store, operation => (operation === 'put' ? gate.promise : undefined));
+  const owner = await bank.claim({ store });
+  await bank.command('a', 'deposit', { amount: 1 });
+  const ended = owner.host.handOver(1_000);
+  await bank.command('a', 'deposit', { amount: 2 });
+  assert.is(owner.ended(), null, 'it has something in hand');
+  gate.resolve();
+  await bank.clock.advance(100);
+  await ended;
+  assert.equal(owner.answers, [{ inbox: 'inbox.deposit', body: { balance: 1 } }]);
+  assert.equal([owner.ended(), owner.reports, bank.clock.pending], ['shutdown', [], 0]);
+  const next = await bank.claim();
+  assert.equal(next.answers, [{ inbox: 'inbox.deposit', body: { balance: 3 } }]);
+});
+
+test('O8: a host that cannot finish what it has in hand ends all the same', async () => {
+  const bank = new Bank();
+  const store = faultyStore(bank.store, operation => (operation === 'put' ? new Promise(() => {}) : undefined));
+  const owner = await bank.claim({ store });
+  await bank.command('a', 'deposit', { amount: 1 });
+  const ended = owner.host.handOver(1_000);
+  await bank.clock.advance(900);
+  assert.is(owner.ended(), null);
+  await bank.clock.advance(200);
+  await ended;
+  assert.is(owner.ended(), 'shutdown');
+});
+
 test('O4: a host told to stop ends while a write waits to be tried again, and no timer is left', async () => {
   const bank = new Bank();
   const store = faultyStore(bank.store, () => {

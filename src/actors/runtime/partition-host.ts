@@ -7,8 +7,8 @@
  * O4 When the claim is lost the host stops at once, with everything that its cells have under way.
  * O5 An actor whose record cannot be read is reported and left alone, its messages with it; the others go on.
  * O6 At most `partitionQueue` messages are taken and not yet processed; then the mailbox is read no further.
- * O8 A host that is to hand over takes no further message, finishes and answers what it has taken, and then ends.
  * O7 Every `sweepMs` it looks what has become old enough to go: tombstones (M7), and what the store keeps of deletions.
+ * O8 A host that is to hand over takes no further message, finishes and answers what it has taken, and then ends.
  */
 
 import { toProblem } from '../../domain/errors.ts';
