@@ -36,7 +36,7 @@ test('W1: with inactive, active and waiting scenarios the leases are all that is
     },
   };
   // The model and the decoder are the real ones: the file is probed. Only the processes are not.
-  const node = closing.use(await startTestNode({ slots: ACTIVE, liveness }, { launcher }));
+  const node = closing.use(await startTestNode({ slots: ACTIVE, spares: 0, liveness }, { launcher }));
   nats = closing.use(await connect(node.node.natsUrl, { name: 'test' }));
   const ports: SimulatedRunnerPorts = {
     bus: natsBus(nats),

@@ -6,7 +6,7 @@ import type { NodeView } from '../../src/domain/node.ts';
 import type { ScenarioView } from '../../src/domain/scenario.ts';
 import { root } from '../../src/infra/process/assets.ts';
 import { entry } from '../../src/infra/process/entry.ts';
-import { processGroup } from './process-group.ts';
+import { startChild } from './child.ts';
 import { waitUntil } from './wait-until.ts';
 
 export interface ClusterNode {
@@ -50,7 +50,7 @@ export class TestCluster implements AsyncDisposable {
     const data = path.join(this.folder, id);
     const own = roles.includes('api') ? ['--port', '0'] : [];
     const all = ['up', '--nats', this.natsUrl, '--node', id, '--roles', roles, '--data', data, ...own, ...args];
-    const child = processGroup(process.execPath, [entry(), ...all], { cwd: root, env: { ...QUICK, ...env } });
+    const child = startChild(process.execPath, [entry(), ...all], { cwd: root, env: { ...QUICK, ...env } });
     this.#ended.add(child.exited);
     await waitUntil(
       `node ${id} is ready`,

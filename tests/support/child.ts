@@ -1,27 +1,25 @@
-/** A child process that leads a group, with what it says. */
+/** A child process with what it says; in the test file's own group, so that it never outlives it. */
 import { spawn } from 'node:child_process';
 
-export interface GroupLeader {
+export interface Child {
   readonly pid: number;
   readonly exited: Promise<number | null>;
   /** undefined while it runs. */
   code(): number | null | undefined;
   stdout(): string;
   stderr(): string;
-  /** To the process itself, not to its group. */
   signal(name: NodeJS.Signals): void;
 }
 
 /** @param options.env in place of this process' TROUPE_ settings: only PATH, HOME and where the programs are is handed down */
-export function processGroup(
+export function startChild(
   program: string,
   args: readonly string[],
   options: { readonly cwd: string; readonly env: Readonly<Record<string, string>> },
-): GroupLeader {
+): Child {
   const { PATH, HOME, TROUPE_FFMPEG, TROUPE_NATS_SERVER } = process.env;
   const child = spawn(program, args, {
     cwd: options.cwd,
-    detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH, HOME, TROUPE_FFMPEG, TROUPE_NATS_SERVER, ...options.env },
   });
