@@ -9,7 +9,7 @@ import type { RunnerJob, RunnerOutcome } from '../src/actors/runner/runner.ts';
 import { toJson } from '../src/domain/json.ts';
 import { LIMITS } from '../src/domain/limits.ts';
 import type { Position } from '../src/domain/log-record.ts';
-import { RUNNER_EXIT, type RunnerBeat } from '../src/domain/messages.ts';
+import { RUNNER_EXIT, type RunnerBeat, type Startup } from '../src/domain/messages.ts';
 import type { Prediction } from '../src/domain/prediction.ts';
 import { attemptKey } from '../src/domain/scenario-doc.ts';
 import { SUBJECTS } from '../src/domain/subjects.ts';
@@ -19,6 +19,8 @@ export type SimulatedRunnerPorts = LogWriterPorts & { readonly bus: Bus };
 /** No system has a process of such a number. */
 const FIRST_PID = 2 ** 23;
 const BATCH_FRAMES = 8;
+/** There is no model and no decoder to wait for. */
+const STARTUP: Startup = { claimedMs: 0, loadedMs: 0, decodedMs: 0, committedMs: 0 };
 
 export function simulatedRunners(ports: SimulatedRunnerPorts): ProcessLauncher {
   let pid = FIRST_PID;
@@ -32,7 +34,7 @@ function simulatedRunner(ports: SimulatedRunnerPorts, job: RunnerJob, pid: numbe
   let hear: (message: unknown) => void = () => {};
   const say = (message: object): void => hear(message);
   const beats = beat(ports, job);
-  attempt(ports, job, stop.promise, killed.signal, seq => say({ kind: 'committed', seq })).then(
+  attempt(ports, job, stop.promise, killed.signal, seq => say({ kind: 'committed', seq, startup: STARTUP })).then(
     outcome => {
       say({ kind: 'outcome', ...outcome });
       exit.resolve({ code: RUNNER_EXIT.inOrder, signal: null });
