@@ -6,6 +6,7 @@ import { TroupeError } from '../../src/domain/errors.ts';
 import { STREAMS } from '../../src/domain/subjects.ts';
 import { ConnectionLost } from '../../src/infra/nats/connection.ts';
 import { StreamReplaced } from '../../src/infra/nats/ordered-read.ts';
+import { ask } from '../../src/infra/nats/outcome.ts';
 import { bytes, collect, type NatsBackend, natsBackend, refusal, text } from '../contract/backends.ts';
 import { framesRecord, openRecord } from '../support/log-records.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -133,6 +134,43 @@ test('a server that stays silent makes a write unknown and a read unavailable', 
   process.kill(server.pid(), 'SIGCONT');
   assert.instance(written, WriteUnknown);
   assert.ok(read instanceof TroupeError && read.code === 'unavailable' && read.retryable);
+});
+
+test('a question that nobody answers is asked again while its time lasts; an error is an answer', async () => {
+  const { natsA } = backend;
+  let asked = 0;
+  const deaf = (answer: () => Promise<string>) => {
+    asked = 0;
+    return () => (++asked < 3 ? new Promise<string>(() => {}) : answer());
+  };
+  assert.is(
+    await ask(
+      natsA,
+      deaf(async () => 'heard'),
+    ),
+    'heard',
+  );
+  assert.is(asked, 3);
+  const defect = new Error('defect');
+  assert.is(
+    await refusal(
+      ask(
+        natsA,
+        deaf(() => Promise.reject(defect)),
+      ),
+    ),
+    defect,
+  );
+  assert.is(asked, 3);
+});
+
+test('a client that closes while its server dies is closed', async () => {
+  const { natsA, server } = backend;
+  process.kill(server.pid(), 'SIGSTOP');
+  const closing = natsA.close();
+  await server.kill();
+  await closing;
+  assert.ok(natsA.closed);
 });
 
 test('NC1: a write while disconnected waits for the connection', async () => {

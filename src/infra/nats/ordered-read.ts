@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { JsMsg } from '@nats-io/jetstream';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Nats } from './connection.ts';
-import { isStreamNotFound, streamInfo } from './outcome.ts';
+import { ask, isStreamNotFound, streamInfo } from './outcome.ts';
 
 export interface Range {
   readonly stream: string;
@@ -72,7 +72,7 @@ export async function* readOrdered(nats: Nats, range: Range, signal: AbortSignal
 async function open(nats: Nats, { stream, filter }: Range, startSeq: number, signal: AbortSignal) {
   while (!signal.aborted) {
     try {
-      const { created, state } = await nats.request(() => streamInfo(nats, stream));
+      const { created, state } = await ask(nats, () => streamInfo(nats, stream));
       const consumer = await nats.request(() =>
         nats.js.consumers.get(stream, { filter_subjects: filter, opt_start_seq: startSeq, inactive_threshold: 30_000 }),
       );

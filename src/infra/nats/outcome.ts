@@ -1,6 +1,7 @@
 /**
  * What JetStream's answers mean. The codes are nats-server's (server/errors.json).
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { JetStreamApiCodes, JetStreamApiError, type StreamInfo } from '@nats-io/jetstream';
 import { errors } from '@nats-io/transport-node';
 import { MailboxFull, WriteConflict, WriteRetry, WriteUnknown } from '../../actors/ports/write-outcome.ts';
@@ -10,6 +11,8 @@ import { ConnectionLost, type Nats, NotSent } from './connection.ts';
 /** "maximum messages per subject exceeded" and "maximum bytes exceeded" share it. */
 const STORE_FAILED = 10077;
 const MESSAGE_TOO_LARGE = 10054;
+const ASK_AGAIN_MS = 1_000;
+const LATE = Symbol('late');
 const PER_SUBJECT = /per subject/;
 
 /** Runs one durable write. @throws WriteConflict | WriteRetry | WriteUnknown | MailboxFull | TroupeError too_large | a defect */
@@ -21,13 +24,34 @@ export async function write<T>(nats: Nats, send: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Runs one question to JetStream. @throws TroupeError unavailable (retryable) when nobody can answer now */
+/**
+ * Runs one question to JetStream, or one order that may be given twice. One that comes while a stream has no leader is
+ * answered by nobody, also when it has one a moment later: so it is sent again until the first one's time is over.
+ * @throws TroupeError unavailable (retryable) when nobody can answer now
+ */
 export async function ask<T>(nats: Nats, send: () => Promise<T>): Promise<T> {
   try {
-    return await nats.request(send);
+    return await nats.request(() => insist(send));
   } catch (error) {
     if (!isUnanswered(error) && !isRefusedForNow(error)) throw error;
     throw new TroupeError('unavailable', 'JetStream does not answer.', { cause: error, retryable: true });
+  }
+}
+
+/** @returns what comes first, answer or error, of a question sent again and again */
+async function insist<T>(send: () => Promise<T>): Promise<T> {
+  let answer = send();
+  for (;;) {
+    const patience = new AbortController();
+    const late = delay(ASK_AGAIN_MS, LATE, { signal: patience.signal });
+    late.catch(() => LATE); // ended with its patience
+    try {
+      const first = await Promise.race([answer, late]);
+      if (first !== LATE) return first;
+    } finally {
+      patience.abort();
+    }
+    answer = Promise.race([answer, send()]);
   }
 }
 
