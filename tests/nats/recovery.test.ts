@@ -4,9 +4,10 @@ import * as assert from 'uvu/assert';
 import { WriteConflict, WriteRetry, WriteUnknown } from '../../src/actors/ports/write-outcome.ts';
 import { TroupeError } from '../../src/domain/errors.ts';
 import { STREAMS } from '../../src/domain/subjects.ts';
-import { ConnectionLost } from '../../src/infra/nats/connection.ts';
+import { ConnectionLost, type Nats } from '../../src/infra/nats/connection.ts';
 import { StreamReplaced } from '../../src/infra/nats/ordered-read.ts';
 import { ask } from '../../src/infra/nats/outcome.ts';
+import { natsStateStore } from '../../src/infra/nats/state-store.ts';
 import { bytes, collect, type NatsBackend, natsBackend, refusal, text } from '../contract/backends.ts';
 import { framesRecord, openRecord } from '../support/log-records.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -109,6 +110,20 @@ test('OR3: a read of a stream that was made anew fails instead of skipping', asy
     }
   })();
   assert.instance(await refusal(reading), StreamReplaced);
+});
+
+test('SS3: a watch is not current before the leader’s newest message, whatever the copy it reads says of its own end', async () => {
+  const { a, natsB } = backend;
+  const bucket = await a.bucket('lagging');
+  for (let n = 0; n < 5; n++) await bucket.put(`actor.k${n}`, bytes(`${n}`), 0);
+  saysNothingFollows(natsB);
+  const watch = collect(signal => natsStateStore(natsB, 'lagging').watch(signal));
+  await waitUntil('the watch is current', () => watch.items.some(change => change.kind === 'current'));
+  await watch.stop();
+  assert.is(
+    watch.items.findIndex(change => change.kind === 'current'),
+    5,
+  );
 });
 
 test('NC2: a write under way when the server dies ends at once, as unknown', async () => {
@@ -224,6 +239,28 @@ test('L6: a log that is full refuses appends as retryable, and loses nothing', a
   assert.is((await a.log.last(key)).seq, last);
   assert.is((await a.log.identity()).firstSeq, 1);
 });
+
+/** What a copy that had hung for a second did on a real cluster: each message that it delivered was the last it knew of. */
+function saysNothingFollows(nats: Nats): void {
+  const { consumers } = nats.js;
+  const get = consumers.get.bind(consumers);
+  consumers.get = async (...of: Parameters<typeof get>) => {
+    const consumer = await get(...of);
+    const consume = consumer.consume.bind(consumer);
+    consumer.consume = async options => {
+      const messages = await consume(options);
+      const iterate = messages[Symbol.asyncIterator].bind(messages);
+      messages[Symbol.asyncIterator] = async function* () {
+        for await (const message of { [Symbol.asyncIterator]: iterate }) {
+          const info = { ...message.info, pending: 0 };
+          yield Object.defineProperty(message, 'info', { value: info });
+        }
+      };
+      return messages;
+    };
+    return consumer;
+  };
+}
 
 /** A question, asked until it is answered. */
 async function retried<T>(ask: () => Promise<T>): Promise<T> {
