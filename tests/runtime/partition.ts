@@ -230,7 +230,7 @@ export function partitionContract(name: string, open: () => Promise<Backend>, se
     const newer = await claim(id, backend.b, { epoch: 1_001 });
     await balance(id, 2);
     resumed.resolve();
-    assert.is(await older.handle.exited, 'fenced');
+    await waitUntil('the older one is fenced', () => older.ended() === 'fenced');
     await command(id, 'deposit', { amount: 1 });
     await balance(id, 3);
     assert.equal([newer.reports, older.reports, (await record(id))?.epoch], [[], [], 1_001]);
@@ -247,9 +247,10 @@ export function partitionContract(name: string, open: () => Promise<Backend>, se
       if (puts % 2 === 0) return trouble();
       return { after: trouble };
     });
-    await claim(id, backend.a, { store: ambiguous });
+    const owner = await claim(id, backend.a, { store: ambiguous });
     for (let i = 0; i < 6; i++) await command(id, 'deposit', { amount: 1 });
     await balance(id, 6);
+    await waitUntil('all are answered', () => owner.answers.length === 6);
   });
 
   test('M5: what was committed before a crash is sent by the next owner, in order, each received once', async () => {
@@ -364,7 +365,7 @@ export function partitionContract(name: string, open: () => Promise<Backend>, se
     for (let i = 0; i < 5; i++) await command(id, 'deposit', { amount: 1 });
     await balance(id, 6);
     overtaken.resolve();
-    assert.is(await older.handle.exited, 'fenced');
+    await waitUntil('the older one is fenced', () => older.ended() === 'fenced');
     await command(id, 'deposit', { amount: 1 });
     await balance(id, 7);
     await waitUntil('all are answered', () => older.answers.length + newer.answers.length === 7);
@@ -383,7 +384,7 @@ export function partitionContract(name: string, open: () => Promise<Backend>, se
     await command(id, 'work', { key: 'w' });
     await waitUntil('it works', async () => (await accountOf(id))?.work.length === 1);
     lost.abort();
-    assert.is(await owner.handle.exited, 'fenced');
+    await waitUntil('it is fenced', () => owner.ended() === 'fenced');
     assert.equal(abandoned, ['w']);
     await command(id, 'deposit', { amount: 1 });
     const next = await claim(id, backend.b);
@@ -675,7 +676,8 @@ export function partitionContract(name: string, open: () => Promise<Backend>, se
     const owner = await claim(id, backend.a);
     await command(id, 'deposit', { amount: 1 });
     await balance(id, 1);
-    assert.is(owner.reports.length, 1);
+    await waitUntil('all is quiet', () => owner.host.idle);
+    assert.equal([owner.reports.length, owner.ended()], [1, null]);
     await owner.host.stop();
     // Mended, its messages are still there.
     await store.delete(`account.${torn}`, revision);
