@@ -75,7 +75,7 @@ interface OneNode {
   readonly restActive: Cpu;
   readonly createMs: number;
   readonly startMs: number;
-  /** Of the starts: CPU time of node and nats-server, messages stored, bytes written by nats-server. */
+  /** Of the starts: CPU time of node and nats-server, messages stored, bytes that nats-server wrote to disk. */
   readonly startCpuMs: { readonly node: number; readonly nats: number };
   readonly messages: number;
   readonly bytes: number;
@@ -353,9 +353,9 @@ function cpuMs(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
-/** What a process has written so far, in bytes. */
+/** What a process has written to its disk so far, in bytes. */
 const writtenBy = (pid: number): number =>
-  Number(/^wchar: (\d+)/m.exec(readFileSync(`/proc/${pid}/io`, 'latin1'))?.[1] ?? Number.NaN);
+  Number(/^write_bytes: (\d+)/m.exec(readFileSync(`/proc/${pid}/io`, 'latin1'))?.[1] ?? Number.NaN);
 
 const childrenOf = (pid: number): number[] =>
   readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').filter(Boolean).map(Number);
@@ -386,7 +386,7 @@ function print(rows: readonly Row[]): void {
   line('CPU per start, node / nats, ms', row =>
     [row.startCpuMs.node, row.startCpuMs.nats].map(ms => (ms / row.count).toFixed(2)).join(' / '),
   );
-  line('stored per start, messages / KiB', row =>
+  line('stored per start: messages / KiB on disk', row =>
     [(row.messages / row.count).toFixed(1), (row.bytes / 1024 / row.count).toFixed(1)].join(' / '),
   );
   line('a page of 50 of the listing, ms', row => row.pageMs.toFixed(1));

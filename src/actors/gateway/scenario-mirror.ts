@@ -17,6 +17,8 @@ export class ScenarioMirror {
   readonly #clock: Clock;
   readonly #onGone: (id: string, lastRun: number, lastSeq: number) => void;
   readonly #docs = new Map<string, { readonly doc: ScenarioDoc | null; readonly revision: number }>();
+  /** Every id that was ever seen, sorted; null when one has come. */
+  #order: readonly string[] | null = null;
   readonly #waiters = new Map<string, Set<() => void>>();
   /** True once everything that was stored when the watch began has been read. */
   current = false;
@@ -61,14 +63,17 @@ export class ScenarioMirror {
     const known = this.#docs.get(id);
     if (known !== undefined && known.revision >= revision) return;
     this.#docs.set(id, { doc, revision });
+    if (known === undefined) this.#order = null;
     for (const wake of this.#waiters.get(id) ?? []) wake();
   }
 
-  /** In order of id. */
-  list(): readonly ScenarioDoc[] {
-    const docs: ScenarioDoc[] = [];
-    for (const { doc } of this.#docs.values()) if (doc !== null) docs.push(doc);
-    return docs.sort((a, b) => (a.id < b.id ? -1 : 1));
+  /** In order of id, which is made anew only when an id was seen for the first time: a page is read of thousands. */
+  *list(): Iterable<ScenarioDoc> {
+    this.#order ??= [...this.#docs.keys()].sort((a, b) => (a < b ? -1 : 1));
+    for (const id of this.#order) {
+      const doc = this.#docs.get(id)?.doc ?? null;
+      if (doc !== null) yield doc;
+    }
   }
 
   /** Resolves at the scenario's next change, or when the time is over. */
