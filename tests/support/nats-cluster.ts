@@ -52,7 +52,9 @@ export async function startNatsCluster(running: readonly ServerIndex[] = SERVERS
   for (let tries = 1; ; tries++) {
     const cluster = await newCluster();
     try {
-      await Promise.all(running.map(server => cluster.start(server)));
+      // All of them, lest one start when the others were already ended.
+      const starts = await Promise.allSettled(running.map(server => cluster.start(server)));
+      for (const start of starts) if (start.status === 'rejected') throw start.reason;
       if (running.length > 1) await cluster.ready();
       return cluster;
     } catch (error) {
