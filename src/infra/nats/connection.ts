@@ -92,8 +92,13 @@ export class Nats implements AsyncDisposable {
   /** Sends what is buffered, then closes. Idempotent. */
   async close(): Promise<void> {
     if (this.closed) return;
-    if (this.#connected) await this.connection.drain();
-    else await this.connection.close();
+    const drain = async (): Promise<boolean> => {
+      await this.connection.drain();
+      return true;
+    };
+    // It may break while it drains.
+    const drained = this.#connected && (await drain().catch(() => false));
+    if (!drained) await this.connection.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
