@@ -56,11 +56,8 @@ test('a node for each role is a cluster; a scenario waits, with the reason, unti
     Array.from({ length: FRAMES }, (_, i) => i),
   );
   const views = await cluster.views(api);
-  assert.equal([...views].map(([id, { roles, partitions }]) => [id, roles, partitions.length]).sort(), [
-    ['api', ['api'], 0],
-    ['o1', ['orchestrator'], 16],
-    ['r1', ['runner'], 0],
-  ]);
+  const roles = Object.fromEntries([...views].map(([id, view]) => [id, [...view.roles, view.partitions.length]]));
+  assert.equal(roles, { api: ['api', 0], o1: ['orchestrator', 16], r1: ['runner', 0] });
 });
 
 test('a name that runs already is refused, with what to do', async () => {
