@@ -9,6 +9,8 @@
  * SS4 A watch is current when it has come to the message that was the leader's newest when it began. A consumer's `pending`
  *     tells how many follow in the copy it reads, and that one may lag. Should the newest go meanwhile (SS3), with nothing after
  *     it, the leader is asked again.
+ * SS5 It is not current before it has come to what was stored while it read, either: a new entry takes its key's old one away
+ *     from before the reader. A lease that was renewed in that moment would be taken for none.
  */
 
 import { setTimeout as delay } from 'node:timers/promises';
@@ -24,6 +26,8 @@ import { ask, write } from './outcome.ts';
 
 /** How long a watch waits for the newest message before it asks which one that is now. */
 const LOOK_AGAIN_MS = 1_000;
+/** How often it goes on to what was newest when it had come to what was newest: enough for what is renewed in each round. */
+const MOST_LOOKS = 8;
 const OPERATION = 'KV-Operation';
 const EMPTY = new Uint8Array();
 
@@ -85,7 +89,9 @@ export function natsStateStore(nats: Nats, bucket: string): StateStore {
       // SS4
       let newest = await last('>');
       let current = newest === null;
+      const begun = newest?.seq ?? 0;
       let seen = 0;
+      let looks = 0;
       if (current) yield { kind: 'current' };
       const over = new AbortController();
       const reading = AbortSignal.any([signal, over.signal]);
@@ -101,19 +107,16 @@ export function natsStateStore(nats: Nats, bucket: string): StateStore {
             next = messages.next();
             seen = message.seq;
             const key = kvKey(bucket, message.subject);
-            const isOld = message.seq <= (newest?.seq ?? 0);
-            if (!current && !isOld) {
-              current = true;
-              yield { kind: 'current' };
-            }
+            const isOld = message.seq <= begun;
             if (!isMarker(message.headers)) yield { kind: 'entry', entry: entryOf(key, message.data, message.seq) };
             else if (isOld) mark(message.seq);
             else yield { kind: 'deleted', key, revision: message.seq };
           }
-          if (!current && seen >= (newest?.seq ?? 0)) {
-            current = true;
-            yield { kind: 'current' };
-          }
+          if (current || seen < (newest?.seq ?? 0)) continue;
+          if (got !== null && ++looks < MOST_LOOKS) newest = await last('>'); // SS5
+          if (seen < (newest?.seq ?? 0)) continue;
+          current = true;
+          yield { kind: 'current' };
         }
       } finally {
         over.abort(new Error('the watch ended')); // a `return` would wait for the message that is waited for
