@@ -155,6 +155,8 @@ export function partitionContract(name: string, open: () => Promise<Backend>, se
     ((await record(id))?.state ?? null) as Account | null;
   const balance = (id: string, expected: number): Promise<void> =>
     waitUntil(`the balance of ${id} is ${expected}`, async () => (await accountOf(id))?.balance === expected);
+  const deleted = (id: string): Promise<void> =>
+    waitUntil(`${id} is deleted`, async () => (await record(id))?.died !== undefined);
   /** Another writer's commit. */
   const overwrite = async (id: string, change: Partial<Committed>): Promise<void> => {
     const entry = await store.get(`account.${id}`);
@@ -551,7 +553,7 @@ export function partitionContract(name: string, open: () => Promise<Backend>, se
       await waitUntil('it is credited', async () => (await credits(to)).length === life);
       const { size } = owner.host;
       await command(from, 'close');
-      await waitUntil('it is deleted', async () => (await record(from))?.state === null);
+      await deleted(from);
       if (life === 2) {
         await owner.host.stop();
         owner = await claim(from, backend.b, { clock });
@@ -590,7 +592,7 @@ export function partitionContract(name: string, open: () => Promise<Backend>, se
     const owner = await claim(from, backend.a, { clock, mailbox: troubled });
     await command(from, 'transfer', { to, amount: 1 });
     await command(from, 'close');
-    await waitUntil('it is deleted', async () => (await record(from))?.state === null);
+    await deleted(from);
     ahead.wallMs = 2 * LIMITS.tombstoneMs;
     sweep();
     mute = false;
