@@ -44,7 +44,7 @@ class Cluster {
   #seeds = 0;
 
   /** @param data the DATA folder it runs over */
-  async start(node: string, leases: StateStore = this.leases, data = node): Promise<Node> {
+  async start(node: string, leases: StateStore = this.leases, data = node, hosting = (): void => {}): Promise<Node> {
     const hosted = new Map<number, PartitionClaim>();
     const released: Node['released'] = [];
     const counted = {
@@ -64,6 +64,7 @@ class Cluster {
       membership,
       hosted: () => new Set(hosted.keys()),
       host: async (claims: readonly PartitionClaim[]) => {
+        hosting();
         for (const claim of claims) {
           hosted.set(claim.partition, claim);
           claim.lost.addEventListener('abort', () => {
@@ -360,6 +361,45 @@ test('W5: a node that was cut off judges nobody until it has listened for `deadM
   for (const release of held) release();
   await cluster.clock.advance(30_000);
   assertNotRobbed(first, second);
+});
+
+test('W5: a node whose watch is blind while its renewals go through judges nobody', async () => {
+  const cluster = new Cluster();
+  const first = await cluster.start('n1');
+  let blind = false;
+  const held: (() => void)[] = [];
+  const second = await cluster.start('n2', {
+    ...cluster.leases,
+    watch: async function* (signal: AbortSignal) {
+      for await (const change of cluster.leases.watch(signal)) {
+        if (blind) await new Promise<void>(resolve => held.push(resolve));
+        yield change;
+      }
+    },
+  });
+  await cluster.clock.advance(RENEW_MS);
+  blind = true;
+  await cluster.clock.advance(3 * DEAD_MS);
+  const released = first.released.map(({ partition }) => partition);
+  assert.equal(
+    owned(first),
+    all.filter(partition => !released.includes(partition)),
+  );
+  blind = false;
+  for (const release of held) release();
+  await cluster.clock.advance(60_000);
+  assertNotRobbed(first, second);
+});
+
+test('what cannot be hosted now is hosted later, and nothing else is lost by it', async () => {
+  const cluster = new Cluster();
+  let trouble = 3;
+  const hosting = () => {
+    if (trouble-- > 0) throw new TroupeError('unavailable', 'JetStream does not answer.', { retryable: true });
+  };
+  const node = await cluster.start('n1', cluster.leases, 'n1', hosting);
+  await cluster.clock.advance(5 * RENEW_MS);
+  assert.equal([node.end.done, owned(node)], [false, all]);
 });
 
 for (const error of [

@@ -4,8 +4,8 @@
  *
  * W1 One key per node, renewed once per interval: the idle cluster's only write.
  * W2 A lease is dead when its revision has not moved for `deadMs` on this observer's own monotonic clock, or its node has left.
- * W5 A node that does not know every lease yet, or could not renew its own for a while (cut off, paused), has no right to
- *    judge: it waits, and gives everybody's lease its full time again.
+ * W5 A node that does not know every lease yet, or whose watch has not brought its own renewals for a while (cut off, paused,
+ *    blind), has no right to judge: it waits, and gives everybody's lease its full time again.
  * W7 A name belongs to one DATA folder at a time. A new process over the same folder, whose lock it holds, replaces its
  *    predecessor at once; one over another folder joins only when the name's lease is dead.
  *
@@ -74,7 +74,8 @@ export class Membership {
   #current = false;
   #owner: boolean;
   #revision = 0;
-  #renewedAt: number;
+  /** When the watch last brought this node's own lease; of a process that has none, any lease. */
+  #heardAt: number;
   #stableSince: number;
   #members = '';
   /** Renewals, one after the other: two at once would refuse each other. */
@@ -85,8 +86,8 @@ export class Membership {
     this.#ports = ports;
     this.#settings = settings;
     this.#owner = owner;
-    this.#renewedAt = ports.clock.monotonic();
-    this.#stableSince = this.#renewedAt;
+    this.#heardAt = ports.clock.monotonic();
+    this.#stableSince = this.#heardAt;
   }
 
   /**
@@ -113,7 +114,6 @@ export class Membership {
           }
         }
         this.#revision = await leases.put(`node.${node}`, toJson(this.#lease()), stored?.revision ?? 0);
-        this.#renewedAt = clock.monotonic();
         return;
       } catch (error) {
         // A conflict: somebody moved it. Another look tells who.
@@ -174,9 +174,7 @@ export class Membership {
 
   /** W5: whether this node may say of others that they are dead. */
   get mayJudge(): boolean {
-    const { lease, deadMs } = this.#settings;
-    const renewed = lease === null || this.#ports.clock.monotonic() - this.#renewedAt <= deadMs / 2;
-    return this.#current && renewed;
+    return this.#current && this.#ports.clock.monotonic() - this.#heardAt <= this.#settings.deadMs / 2;
   }
 
   /** Live nodes that are to own partitions. */
@@ -241,9 +239,18 @@ export class Membership {
   #see({ key, value, revision }: StateEntry): void {
     const [kind = '', id = ''] = key.split('.');
     const movedAt = this.#ports.clock.monotonic();
+    if (kind === 'node') this.#hear(id, movedAt);
     if (kind === 'node' && revision > (this.#leases.get(id)?.revision ?? 0))
       this.#leases.set(id, { value: leaseOf(value) ?? { ...RELEASED, data: '', owner: false }, revision, movedAt });
     if (kind === 'partition') this.learnClaim(Number(id), claimOf(value), revision);
+  }
+
+  /** W5 */
+  #hear(node: string, now: number): void {
+    const { lease, deadMs } = this.#settings;
+    if (lease !== null && node !== this.#settings.node) return;
+    if (now - this.#heardAt > deadMs / 2) for (const seen of this.#leases.values()) seen.movedAt = now;
+    this.#heardAt = now;
   }
 
   #forget(key: string, revision: number): void {
@@ -260,7 +267,7 @@ export class Membership {
   }
 
   async #renewOnce(): Promise<void> {
-    const { node, lease, deadMs } = this.#settings;
+    const { node, lease } = this.#settings;
     const { clock, leases } = this.#ports;
     if (lease === null) return;
     const value = this.#lease();
@@ -273,8 +280,6 @@ export class Membership {
       return;
     }
     const now = clock.monotonic();
-    if (now - this.#renewedAt > deadMs / 2) for (const seen of this.#leases.values()) seen.movedAt = now; // W5
-    this.#renewedAt = now;
     // Its own lease is alive whatever the watch has brought so far.
     this.#leases.set(node, { value, revision: this.#revision, movedAt: now });
   }

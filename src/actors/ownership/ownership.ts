@@ -146,7 +146,12 @@ export class Ownership {
         if (!isPassing(error) && !(error instanceof WriteConflict)) throw error;
       }
     }
-    if (won.length > 0) await this.#ports.host(won);
+    try {
+      if (won.length > 0) await this.#ports.host(won);
+    } catch (error) {
+      // The states cannot be read now: what is not hosted is ours still, and is claimed and hosted by a later look.
+      if (!isPassing(error)) throw error;
+    }
   }
 
   /** W3 */

@@ -73,7 +73,7 @@ async function open(nats: Nats, { stream, filter }: Range, startSeq: number, sig
   while (!signal.aborted) {
     try {
       const { created, state } = await ask(nats, () => streamInfo(nats, stream));
-      const consumer = await nats.request(() =>
+      const consumer = await ask(nats, () =>
         nats.js.consumers.get(stream, { filter_subjects: filter, opt_start_seq: startSeq, inactive_threshold: 30_000 }),
       );
       return { created, lastSeq: state.last_seq, consumer };

@@ -105,6 +105,7 @@ export function natsStateStore(nats: Nats, bucket: string): StateStore {
             if (got.done) return;
             const message = got.value;
             next = messages.next();
+            next.catch(() => false); // awaited in the next round
             seen = message.seq;
             const key = kvKey(bucket, message.subject);
             const isOld = message.seq <= begun;
