@@ -391,6 +391,7 @@ export async function startNode(
     });
     closers.push(() => served.close());
     const drain = async (wanted: boolean): Promise<NodeView> => {
+      if (stopping) return view(); // for good
       draining = wanted;
       agent?.setDraining(wanted);
       await membership.setOwner(has('orchestrator') && !wanted);
@@ -466,13 +467,16 @@ export async function startNode(
       stop: async () => {
         stopping = true;
         spares?.stop();
-        // Runners first: their last batches and the reports of their exits want everything else alive.
-        await agent?.end();
-        // Then the partitions, so that others need not wait for this node's lease to die.
-        await membership.setOwner(false);
-        await Promise.race([ownership?.empty(), clock.sleep(STOP_MS)]);
-        root.stop();
-        await stopped;
+        try {
+          // Runners first: their last batches and the reports of their exits want everything else alive.
+          await agent?.end();
+          // Then the partitions, so that others need not wait for this node's lease to die.
+          await membership.setOwner(false);
+          await Promise.race([ownership?.empty(), clock.sleep(STOP_MS)]);
+        } finally {
+          root.stop();
+          await stopped;
+        }
       },
     };
   } catch (error) {

@@ -24,6 +24,8 @@ async function start(slots = 4) {
     readable: true,
     source: SOURCE,
     probes: 0,
+    /** What a file is read behind. */
+    gate: null as Promise<void> | null,
     views: [] as ReturnType<NodeAgent['view']>[],
   };
   const mailbox = server.mailbox();
@@ -64,6 +66,7 @@ async function start(slots = 4) {
       },
       runners,
       resolveSource: async uri => {
+        await world.gate;
         if (!world.readable) throw new TroupeError('source_unreadable', `${uri} is not there`);
         return uri;
       },
@@ -234,6 +237,33 @@ test('A2: a source that an equal engine has probed is not probed again, but must
   assert.is(node.world.probes, 1, 'another engine may have found it');
   node.world.source = { ...SOURCE, identity: { size: 1, sha256: 'x' } };
   assert.is(codeOf(await node.place(attempt(3, { source: SOURCE, engine: ENGINE }))), 'source_changed');
+});
+
+test('A2: a file system that does not answer is refused in time, and takes no slot', async () => {
+  const node = await start(1);
+  const gate = Promise.withResolvers<void>();
+  node.world.gate = gate.promise;
+  const asked = node.place(attempt(1)).catch(error => error.name);
+  await node.clock.advance(3_000);
+  assert.is(await asked, 'TimeoutError', 'who asked waits a second');
+  node.world.gate = null;
+  assert.is(codeOf(await node.place(attempt(2))), 'accepted');
+  gate.resolve();
+  await node.clock.settle();
+  assert.is(node.processes.length, 1);
+});
+
+test('A5: what was asked for before the node began to drain is not started then', async () => {
+  const node = await start();
+  const gate = Promise.withResolvers<void>();
+  node.world.gate = gate.promise;
+  const asked = node.place(attempt(1));
+  await node.clock.settle();
+  const ended = node.agent.end();
+  gate.resolve();
+  assert.is(codeOf(await asked), 'unavailable');
+  await ended;
+  assert.is(node.processes.length, 0);
 });
 
 test('A3: an exit is reported until it is stored, after what was committed before it', async () => {

@@ -147,7 +147,8 @@ export class NodeAgent {
     const grace = this.#ports.clock.timer(this.#settings.shutdownMs, () => {
       for (const { process } of this.#running) process?.kill('SIGKILL');
     });
-    await Promise.all([...this.#running].flatMap(({ process }) => process?.exited ?? []));
+    // Also those that are just being taken.
+    await Promise.all([...this.#running].map(taken => taken.answer.then(() => taken.process?.exited)));
     grace.cancel();
     // What nobody takes by then the heartbeats' silence will tell.
     const patience = this.#ports.clock.timer(this.#settings.shutdownMs, () => this.#stop.abort(new Error('too late')));
@@ -175,7 +176,28 @@ export class NodeAgent {
     spec: ScenarioSpec,
     known: SourceInfo | null,
   ): Promise<{ path: string; source: SourceInfo; model: LocalModel }> {
-    const { models, clock, decoder } = this.#ports;
+    const { probeMs } = this.#settings;
+    const late = new AbortController();
+    const over = Promise.withResolvers<never>();
+    const deadline = this.#ports.clock.timer(probeMs, () => {
+      late.abort(new Error('too late'));
+      const message = `${spec.source.uri} could not be probed within ${probeMs} ms`;
+      over.reject(new TroupeError('unavailable', message, { retryable: true }));
+    });
+    try {
+      // A file system that does not answer cannot be asked to stop: what it says later is nobody's business.
+      return await Promise.race([this.#look(spec, known, late.signal), over.promise]);
+    } finally {
+      deadline.cancel();
+    }
+  }
+
+  async #look(
+    spec: ScenarioSpec,
+    known: SourceInfo | null,
+    signal: AbortSignal,
+  ): Promise<{ path: string; source: SourceInfo; model: LocalModel }> {
+    const { models, decoder } = this.#ports;
     const model = await models.resolve(spec.model);
     const unknown = spec.classes?.find(name => !model.info.classes.includes(name));
     if (unknown !== undefined)
@@ -183,18 +205,7 @@ export class NodeAgent {
     const path = await this.#ports.resolveSource(spec.source.uri);
     if (known !== null && sameIdentity(known.identity, await decoder.identify(path)))
       return { path, source: known, model };
-    const { probeMs } = this.#settings;
-    const late = new AbortController();
-    const deadline = clock.timer(probeMs, () => late.abort(new Error('too late')));
-    try {
-      return { path, source: await decoder.probe(path, late.signal), model };
-    } catch (error) {
-      if (!late.signal.aborted) throw error;
-      const message = `${spec.source.uri} could not be probed within ${probeMs} ms`;
-      throw new TroupeError('unavailable', message, { retryable: true, cause: error });
-    } finally {
-      deadline.cancel();
-    }
+    return { path, source: await decoder.probe(path, signal), model };
   }
 
   /** A1 */
@@ -235,6 +246,7 @@ export class NodeAgent {
     if (why !== null) throw refuse('unavailable', why);
     const askedAt = this.#ports.clock.monotonic();
     const { path, source, model } = await this.#check(spec, assignment.engine === null ? null : assignment.source);
+    if (this.#draining) throw refuse('unavailable', 'the node is draining'); // since it was asked
     if (assignment.modelSha256 !== null && assignment.modelSha256 !== model.info.sha256) {
       throw refuse('model_not_found', `model ${spec.model} is another file here than the one this run began with`);
     }
@@ -267,6 +279,7 @@ export class NodeAgent {
         launched = process;
         const taken = this.#taken.get(key);
         if (taken !== undefined) taken.process = process;
+        if (this.#draining) process.send({ kind: 'release' });
         const report = this.#watch(assignment, process, checkedMs);
         this.#reports.add(report);
         void report.finally(() => this.#reports.delete(report));
