@@ -25,7 +25,7 @@ function residentKiB(pid: number): number | null {
   }
 }
 
-test('over 20,000 tiny frames the runner grows less than 5 % in the second half', async () => {
+test('over 20,000 tiny frames the runner grows less than 5 % from the second quarter to the last', async () => {
   const clip = path.join(folder, 'clip.avi');
   ffmpeg('-f', 'lavfi', '-i', `testsrc=s=64x48:r=1000:d=${FRAMES / 1000}`, '-c:v', 'mpeg4', '-g', '100', clip);
   await using node = await startTestNode();
@@ -45,11 +45,12 @@ test('over 20,000 tiny frames the runner grows less than 5 % in the second half'
   const ended = await node.get('long');
   assert.is(ended.outcome, 'completed', JSON.stringify(ended.error));
   assert.is(ended.progress.lastFrame, FRAMES - 1);
-  const largest = (from: number, to: number): number =>
-    Math.max(...samples.filter(s => s.frame >= from && s.frame < to).map(s => s.kib));
+  // The floor: its peaks are garbage that waits for a collector, which on a busy machine comes when it can.
+  const floor = (from: number, to: number): number =>
+    Math.min(...samples.filter(s => s.frame >= from && s.frame < to).map(s => s.kib));
   // The first quarter warms up: code is compiled, arenas find their size.
-  const early = largest(FRAMES / 4, FRAMES / 2);
-  const late = largest(FRAMES / 2, FRAMES);
+  const early = floor(FRAMES / 4, FRAMES / 2);
+  const late = floor((3 * FRAMES) / 4, FRAMES);
   assert.ok(Number.isFinite(early) && Number.isFinite(late), `too few samples: ${samples.length}`);
   console.log(`resident: ${early} KiB, then ${late} KiB; ${samples.length} samples`);
   assert.ok(late < early * 1.05, `${early} KiB, then ${late} KiB`);
