@@ -59,9 +59,13 @@ for (const victims of ['the node', 'every process at once'] as const)
 
     await up(place);
     const readyAt = performance.now();
-    for (const id of ids)
-      await waitUntil(`${id} goes on`, async () => (await get(place, id)).progress.framesDone > (done.get(id) ?? 0));
-    console.log(`all three had new results ${Math.round(performance.now() - readyAt)} ms after ready`);
+    const wentOn = await Promise.all(
+      ids.map(async id => {
+        await waitUntil(`${id} goes on`, async () => (await get(place, id)).progress.framesDone > (done.get(id) ?? 0));
+        return Math.round(performance.now() - readyAt);
+      }),
+    );
+    console.log(`ms from ready to new results: ${wentOn.sort((a, b) => a - b).join(', ')}`);
     for (const id of ids) {
       await waitUntil(`${id} has ended`, async () => (await get(place, id)).state === 'inactive', 60_000);
       assert.is((await get(place, id)).outcome, 'completed');
