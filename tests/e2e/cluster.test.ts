@@ -5,6 +5,9 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Prediction } from '../../src/domain/prediction.ts';
 import type { TreeNode } from '../../src/domain/tree.ts';
+import { root } from '../../src/infra/process/assets.ts';
+import { entry } from '../../src/infra/process/entry.ts';
+import { startChild } from '../support/child.ts';
 import { type ClusterNode, TestCluster } from '../support/cluster.ts';
 import { startTestNats, type TestNats } from '../support/nats.ts';
 import { isRunning } from '../support/processes.ts';
@@ -118,7 +121,8 @@ test('a node that is added gets its share of the partitions, and every command m
 });
 
 test('drain hands every partition over, and every command meanwhile is answered', async () => {
-  const draining = cluster.call(api, 'POST', '/api/v1/nodes/o1/drain');
+  const command = ['drain', 'o1', '--url', api.url];
+  const draining = startChild(process.execPath, [entry(), ...command], { cwd: root, env: {} });
   let slowestMs = 0;
   let commands = 0;
   await waitUntil(
@@ -131,9 +135,11 @@ test('drain hands every partition over, and every command meanwhile is answered'
     },
     60_000,
   );
-  await draining;
+  assert.is(await draining.exited, 0, draining.stderr());
+  assert.is(draining.stdout(), 'o1 is drained: it can be stopped\n');
   console.log(`${commands} commands while partitions moved, the slowest answered after ${Math.round(slowestMs)} ms`);
-  await cluster.call(api, 'POST', '/api/v1/nodes/o1/undrain');
+  const undone = startChild(process.execPath, [entry(), ...command, '--undo'], { cwd: root, env: {} });
+  assert.equal([await undone.exited, undone.stdout()], [0, 'o1 takes part\n']);
 });
 
 test('a node that vanishes is replaced, and its loss counts against nobody', async () => {
