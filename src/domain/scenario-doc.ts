@@ -29,6 +29,9 @@ export const attemptKey = (ref: AttemptRef): string => `${ref.scenario}.${ref.ru
  */
 export type SegmentPhase = 'idle' | 'placing' | 'running' | 'backoff' | 'stopping' | 'closing' | 'ended';
 
+/** In `reaping`: whichever node was about to start the attempt when it was withdrawn. No node has such a name. */
+export const ANY_NODE = '*';
+
 /** One row of a scenario supervisor's child table. */
 export interface SegmentDoc {
   readonly segment: number;

@@ -390,7 +390,29 @@ test('a stop before anything was placed withdraws the placement and closes the l
   );
   assert.equal(
     play.errands.map(errand => errand.body),
-    [{ ...ref, attempt: 2 }],
+    [
+      { ...ref, attempt: 2 },
+      { ...ref, attempt: 1, node: '*', mode: 'kill' },
+    ],
+  );
+});
+
+test('L5: the log of a deleted scenario is removed when what was being placed is gone from every node', () => {
+  const play = new Play();
+  play.create();
+  const first = play.ref;
+  play.command('stop');
+  play.deliver('signal', 'closed', { run: 1, segment: 0, result: 'closed', seq: 2 });
+  assert.is(play.doc.state, 'inactive');
+  play.command('delete');
+  assert.equal(
+    play.errands.map(errand => errand.kind),
+    ['stop-runner'],
+  );
+  play.deliver('signal', 'reaped', { key: attemptKey(first), known: true });
+  assert.equal(
+    play.errands.map(errand => errand.kind),
+    ['purge-log'],
   );
 });
 

@@ -27,6 +27,7 @@ import { AttemptBody, Exited, Placed, type ProblemBody, Progressed, Unplaced } f
 import { parse } from '../../domain/parse.ts';
 import { ScenarioRequest, type ScenarioState } from '../../domain/scenario.ts';
 import {
+  ANY_NODE,
   type AttemptRef,
   attemptKey,
   isComplete,
@@ -495,7 +496,8 @@ function shutDown(doc: ScenarioDoc, context: Context, settings: ScenarioSettings
         break;
       case 'placing':
         context.tell(orchestratorOf(doc.id), 'withdraw', refOf(doc, segment));
-        next = put(next, close(segment));
+        // A node may be about to start it: it must be gone before the log that fences it is (DELETE).
+        next = put(next, close(reap(segment, refOf(doc, segment), ANY_NODE)));
         break;
       case 'idle':
       case 'backoff':

@@ -1,11 +1,11 @@
 /**
  * The errand `stop-runner`: tells a node to end an attempt. `close` is answered when the runner was told; `kill` is
- * repeated until the process is gone. A node that is no longer alive has no runners: they die with it.
+ * repeated until the process is gone, on one node or, of an attempt that was withdrawn while nodes were asked, on all. A node that is no longer alive has no runners: they die with it.
  */
 import { fromJson, toJson } from '../../domain/json.ts';
 import { StopAnswer, type StopRequest } from '../../domain/messages.ts';
 import { parse } from '../../domain/parse.ts';
-import { attemptKey } from '../../domain/scenario-doc.ts';
+import { ANY_NODE, attemptKey } from '../../domain/scenario-doc.ts';
 import { SUBJECTS } from '../../domain/subjects.ts';
 import type { Bus } from '../ports/bus.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -28,12 +28,19 @@ export function stopRunner(ports: StopRunnerPorts): ErrandExecutor {
     const key = attemptKey(request);
     for (;;) {
       signal.throwIfAborted();
-      const kind = await ask(ports, node, request);
+      const kind = node === ANY_NODE ? await askAll(ports, request) : await ask(ports, node, request);
       if (kind === 'gone' || kind === 'unknown') return { verb, body: { key, known: kind === 'gone' } };
       if (kind === 'running' && request.mode !== 'kill') return { verb, body: { key, known: true } };
       await ports.clock.sleep(AGAIN_MS, signal);
     }
   };
+}
+
+/** Whatever keeps it from being gone everywhere. */
+async function askAll(ports: StopRunnerPorts, request: StopRequest): Promise<StopAnswer['kind'] | 'silent'> {
+  const nodes = ports.directory.alive().filter(({ roles }) => roles.includes('runner'));
+  const answers = await Promise.all(nodes.map(({ id }) => ask(ports, id, request)));
+  return answers.find(kind => kind === 'running' || kind === 'silent') ?? 'gone';
 }
 
 async function ask(ports: StopRunnerPorts, node: string, request: StopRequest): Promise<StopAnswer['kind'] | 'silent'> {
