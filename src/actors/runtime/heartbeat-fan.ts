@@ -2,8 +2,12 @@
  * One subscription to the heartbeats of a kind for all partitions of a process: each beat comes in and is read once, however many
  * listen. Sixteen subscriptions would bring every runner's every beat sixteen times.
  */
-import { fromJson } from '../../domain/json.ts';
+import Type from 'typebox';
+import { parseJson } from '../../domain/parse.ts';
 import type { Bus, Subscription } from '../ports/bus.ts';
+
+/** Whatever beats: what it is that beats is its own business. */
+const Beat = Type.Object({ key: Type.String(), progress: Type.Number() });
 
 /** @param progress any number that grows while there is progress */
 export type BeatListener = (key: string, progress: number) => void;
@@ -34,18 +38,8 @@ export class HeartbeatFan {
   }
 
   #hear(body: Uint8Array): void {
-    const beat = readBeat(body);
-    if (beat === null) return;
+    const beat = parseJson(Beat, body);
+    if (beat === null) return; // anybody may publish on a heartbeat subject
     for (const listener of this.#listeners) listener(beat.key, beat.progress);
-  }
-}
-
-/** Anybody may publish on a heartbeat subject: what is no beat is ignored. */
-function readBeat(bytes: Uint8Array): { key: string; progress: number } | null {
-  try {
-    const { key, progress } = fromJson(bytes) as Record<string, unknown>;
-    return typeof key === 'string' && typeof progress === 'number' ? { key, progress } : null;
-  } catch {
-    return null;
   }
 }

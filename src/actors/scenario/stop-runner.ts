@@ -1,6 +1,7 @@
 /**
  * The errand `stop-runner`: tells a node to end an attempt. `close` is answered when the runner was told; `kill` is
- * repeated until the process is gone, on one node or, of an attempt that was withdrawn while nodes were asked, on all. A node that is no longer alive has no runners: they die with it.
+ * repeated until the process is gone: from one node or, of an attempt that was withdrawn while nodes were asked, from all. A
+ * node that is no longer alive has no runners: they die with it.
  */
 import { fromJson, toJson } from '../../domain/json.ts';
 import { StopAnswer, type StopRequest } from '../../domain/messages.ts';
