@@ -17,7 +17,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
 import { HeartbeatDirectory } from './actors/directory/node-directory.ts';
@@ -61,6 +61,7 @@ import type { ScenarioDoc } from './domain/scenario-doc.ts';
 import { BUCKETS, SUBJECTS } from './domain/subjects.ts';
 import type { TreeNode } from './domain/tree.ts';
 import type { NodeConfig } from './infra/config.ts';
+import { dataIdentity, forgetEndpoint, writeEndpoint } from './infra/files/data-folder.ts';
 import { cpuClass } from './infra/inference/cpu-class.ts';
 import { openModelCatalog } from './infra/inference/model-catalog.ts';
 import { ENGINE } from './infra/inference/onnxruntime.ts';
@@ -135,10 +136,8 @@ export async function startNode(
   const child = (id: string, spec: Pick<ChildSpec, 'start'> & Partial<ChildSpec>) =>
     root.startChild({ id, kind: id, type: 'worker', restart: 'permanent', shutdown: STOP_MS, ...spec });
   const closers: (() => void | Promise<void>)[] = [() => lock[Symbol.dispose]()];
-  // What a killed predecessor left would say that this node serves already.
-  const forgetEndpoint = (): Promise<void> => rm(path.join(config.data, 'endpoint.json'), { force: true });
   try {
-    await forgetEndpoint();
+    await forgetEndpoint(config.data); // what a killed predecessor left would say that this node serves already
     // ── NATS ──
     let natsUrl = config.nats?.url ?? '';
     if (config.nats === null) {
@@ -181,7 +180,7 @@ export async function startNode(
 
     // ── membership ──
     const { leaseMs, heartbeatMs, misses, shutdownMs } = config.liveness;
-    const identity = { process: random.token(12), data: await dataIdentity(config.data) };
+    const identity = { process: random.token(12), data: await dataIdentity(config.data, random.token(22)) };
     const leases = natsStateStore(nats, BUCKETS.lease);
     const members = { node: config.node, partitions, renewMs: leaseMs, deadMs: leaseMs * misses };
     const membership = new Membership(
@@ -454,7 +453,7 @@ export async function startNode(
       pid: process.pid,
       node: config.node,
     });
-    closers.push(forgetEndpoint);
+    closers.push(() => forgetEndpoint(config.data));
     spares?.keep(); // after everything else: the node serves as soon as without
     const stopped = root.exited.then(async reason => {
       for (const close of closers.toReversed()) await close();
@@ -540,29 +539,6 @@ async function listen(
       `port ${port} on ${host} is in use. Choose another with --port, or --port 0 for any free one.`,
     );
   }
-}
-
-/** Of this DATA folder, made when it is new: tells a node that was started again from another one of the same name (W7). */
-async function dataIdentity(data: string): Promise<string> {
-  const file = path.join(data, 'identity');
-  try {
-    return (await readFile(file, 'utf8')).trim();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    const token = random.token(22);
-    await writeWhole(file, token);
-    return token;
-  }
-}
-
-async function writeEndpoint(data: string, endpoint: Readonly<Record<string, unknown>>): Promise<void> {
-  await writeWhole(path.join(data, 'endpoint.json'), JSON.stringify(endpoint));
-}
-
-/** Whole or not at all: a reader never sees half a file. */
-async function writeWhole(file: string, text: string): Promise<void> {
-  await writeFile(`${file}.new`, `${text}\n`, { mode: 0o600 });
-  await rename(`${file}.new`, file);
 }
 
 const nodeRow = (node: string, children: readonly TreeNode[]): TreeNode => ({
