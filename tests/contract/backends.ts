@@ -9,11 +9,13 @@ import type { Mailbox } from '../../src/actors/ports/mailbox.ts';
 import type { PredictionLog } from '../../src/actors/ports/prediction-log.ts';
 import type { StateStore } from '../../src/actors/ports/state-store.ts';
 import { WriteRetry } from '../../src/actors/ports/write-outcome.ts';
+import { TroupeError } from '../../src/domain/errors.ts';
 import { MemoryServer } from '../../src/infra/memory/memory-server.ts';
 import { natsBus } from '../../src/infra/nats/bus.ts';
 import { connect, type Nats } from '../../src/infra/nats/connection.ts';
 import { natsJournal } from '../../src/infra/nats/journal.ts';
 import { natsMailbox } from '../../src/infra/nats/mailbox.ts';
+import { ask } from '../../src/infra/nats/outcome.ts';
 import { natsPredictionLog } from '../../src/infra/nats/prediction-log.ts';
 import { provision } from '../../src/infra/nats/provision.ts';
 import { natsStateStore } from '../../src/infra/nats/state-store.ts';
@@ -112,7 +114,8 @@ async function realBackend(
     journal: natsJournal(nats),
     bus: natsBus(nats),
     bucket: async name => {
-      await new Kvm(nats.js).create(name, { history: 1, allow_direct: false, replicas });
+      const create = () => new Kvm(nats.js).create(name, { history: 1, allow_direct: false, replicas });
+      await answered(() => ask(nats, create));
       return natsStateStore(nats, name);
     },
   });
@@ -208,6 +211,24 @@ export async function judged<T>(send: () => Promise<T>): Promise<T> {
       if (!(error instanceof WriteRetry)) throw error;
     }
   }
+}
+
+/** The answer of a question that nobody may be able to answer just now: leaders are elected in seconds on any machine. */
+export async function answered<T>(question: () => Promise<T>): Promise<T> {
+  const answers: T[] = [];
+  await waitUntil(
+    'there is an answer',
+    async () => {
+      try {
+        answers.push(await question());
+      } catch (error) {
+        if (!(error instanceof TroupeError) || !error.retryable) throw error;
+      }
+      return answers.length > 0;
+    },
+    90_000,
+  );
+  return answers[0] as T;
 }
 
 /** What a promise was refused with; fails when it was not. */
