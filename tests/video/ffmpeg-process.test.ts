@@ -8,7 +8,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Decoder } from '../../src/actors/ports/decoder.ts';
 import { Complaints } from '../../src/infra/video/complaints.ts';
-import { ffmpegDecoder } from '../../src/infra/video/ffmpeg-decoder.ts';
+import { ffmpegDecoder, nativeRun } from '../../src/infra/video/ffmpeg-decoder.ts';
 import { seekTarget } from '../../src/infra/video/seek-target.ts';
 import { decodeAll, refusal, resumeAfter } from '../contract/decoder.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -180,7 +180,7 @@ for (const [name, make] of Object.entries(CLIPS)) {
     const resume = resumeAfter(pictures, 7);
     // Only path, source and resume point count here.
     const request = { path: at(name), ...size, source, resume, ring: undefined as never };
-    const target = seekTarget(tools.ffprobe, request, signal);
+    const target = seekTarget(nativeRun(tools), request, signal);
     assert.is((await target?.allowed) ?? false, seeks);
     if (seeks) assert.is(target?.ms, ((resume.prevPts ?? 0) + (resume.lastPts ?? 0)) / 2);
   });

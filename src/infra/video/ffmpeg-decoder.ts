@@ -1,5 +1,5 @@
 /**
- * The decoder port on a native ffmpeg. Owns the child process and the numbering of frames; knows nothing of models.
+ * The decoder port on ffmpeg, wherever that runs. Owns its runs and the numbering of frames; knows nothing of models.
  *
  * D1 Frame numbers count the frames that ffmpeg puts out from the start of the file. After a seek, numbering begins
  *    only at a frame with the resume point's own time, only where the packets' times allow it (K1 of seek-target.ts; until
@@ -25,7 +25,8 @@ import { letterbox } from '../../domain/letterbox.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { type SourceInfo, sameIdentity } from '../../domain/source.ts';
 import { frameTimes, TIMES_FILTER } from './frame-times.ts';
-import { inputArguments, type MediaExit, MediaProcess, output, unreadable } from './media-process.ts';
+import { inputArguments, MediaProcess, output, unreadable } from './media-process.ts';
+import type { MediaExit, MediaRun, RunMedia } from './media-run.ts';
 import { probe } from './probe.ts';
 import { type SeekTarget, seekTarget } from './seek-target.ts';
 import { sourceIdentity } from './source-identity.ts';
@@ -40,14 +41,27 @@ export interface FfmpegOptions {
   readonly threads?: number;
 }
 
-/** @throws TroupeError decode_failed: ffmpeg cannot be run */
+/**
+ * On a native ffmpeg, in child processes.
+ * @throws TroupeError decode_failed: ffmpeg cannot be run
+ */
 export async function ffmpegDecoder(options: FfmpegOptions): Promise<Decoder> {
-  const engine = options.engine ?? (await engineOf(options.ffmpeg));
+  const run = nativeRun(options);
+  return decoderOn(run, options.engine ?? (await engineOf(options.ffmpeg, run)), options.threads);
+}
+
+export const nativeRun =
+  (binaries: Pick<FfmpegOptions, 'ffmpeg' | 'ffprobe'>): RunMedia =>
+  (program, args, signal) =>
+    new MediaProcess(binaries[program], args, signal);
+
+/** @param threads that decode, per run (D4) */
+export function decoderOn(run: RunMedia, engine: string, threads = 1): Decoder {
   return {
     engine,
     async probe(path, signal) {
       try {
-        return await probe(options.ffprobe, path, signal);
+        return await probe(run, path, signal);
       } catch (error) {
         throw fileError(error, path);
       }
@@ -62,8 +76,8 @@ export async function ffmpegDecoder(options: FfmpegOptions): Promise<Decoder> {
       try {
         await expectUnchanged(request);
         const result =
-          (await decodeAfterSeek(options, request, sink, signal)) ??
-          (await decodeOnce(options, request, null, sink, signal));
+          (await decodeAfterSeek(run, threads, request, sink, signal)) ??
+          (await decodeOnce(run, threads, request, null, sink, signal));
         invariant(result !== null, 'counting from the start always knows the frame number');
         await expectUnchanged(request);
         return result;
@@ -74,9 +88,14 @@ export async function ffmpegDecoder(options: FfmpegOptions): Promise<Decoder> {
   };
 }
 
-async function engineOf(ffmpeg: string): Promise<string> {
-  const limits = { subject: ffmpeg, maxBytes: LIMITS.probeBytes, signal: AbortSignal.timeout(LIMITS.toolStartMs) };
-  const version = /^ffmpeg version (\S+)/.exec(await output(ffmpeg, ['-version'], limits))?.[1];
+async function engineOf(ffmpeg: string, run: RunMedia): Promise<string> {
+  const signal = AbortSignal.timeout(LIMITS.toolStartMs);
+  const said = await output(run('ffmpeg', ['-version'], signal), {
+    subject: ffmpeg,
+    maxBytes: LIMITS.probeBytes,
+    signal,
+  });
+  const version = /^ffmpeg version (\S+)/.exec(said)?.[1];
   if (version === undefined) throw new TroupeError('decode_failed', `${ffmpeg} is not ffmpeg. Run \`npm run setup\`.`);
   // 5.1.9-0+deb12u1 → 5.1.9; a build from git keeps its whole name.
   return `ffmpeg ${/^\d+(\.\d+)+/.exec(version)?.[0] ?? version}`;
@@ -98,16 +117,17 @@ function fileError(error: unknown, path: string): unknown {
 
 /** Seeks, and at the same time has it looked up whether it may. @returns null when it may not, or found nothing (D1) */
 async function decodeAfterSeek(
-  options: FfmpegOptions,
+  run: RunMedia,
+  threads: number,
   request: DecodeRequest,
   sink: FrameSink,
   signal: AbortSignal,
 ): Promise<DecodeResult | null> {
   const over = new AbortController();
-  const seek = seekTarget(options.ffprobe, request, AbortSignal.any([signal, over.signal]));
+  const seek = seekTarget(run, request, AbortSignal.any([signal, over.signal]));
   if (seek === null) return null;
   try {
-    return await decodeOnce(options, request, seek, sink, signal);
+    return await decodeOnce(run, threads, request, seek, sink, signal);
   } finally {
     over.abort(new Error('the decoder asks no more'));
     await seek.allowed.catch(() => false); // its process is gone then
@@ -116,14 +136,15 @@ async function decodeAfterSeek(
 
 /** @returns null when, after a seek, the frame to go on from was not found; nothing was delivered then (D1) */
 async function decodeOnce(
-  options: FfmpegOptions,
+  run: RunMedia,
+  threads: number,
   request: DecodeRequest,
   seek: SeekTarget | null,
   sink: FrameSink,
   signal: AbortSignal,
 ): Promise<DecodeResult | null> {
   const { ring, resume, source } = request;
-  await using ffmpeg = new MediaProcess(options.ffmpeg, decodeArguments(options, request, seek?.ms ?? null), signal);
+  await using ffmpeg = run('ffmpeg', decodeArguments(threads, request, seek?.ms ?? null), signal);
   const times = frameTimes(ffmpeg.side);
   const position = new Position(resume, seek !== null);
   let frame: DecodedFrame | null = null;
@@ -227,7 +248,7 @@ async function freeSlot(ring: FrameRing, signal: AbortSignal): Promise<number> {
 }
 
 /** D2. `frame` is the first one not delivered: ffmpeg 5 loses the last pictures before an error. */
-function brokenOff(ffmpeg: MediaProcess, exit: MediaExit, source: SourceInfo, frame: number): TroupeError {
+function brokenOff(ffmpeg: MediaRun, exit: MediaExit, source: SourceInfo, frame: number): TroupeError {
   const complaints = ffmpeg.complaints.lines();
   const why = complaints.some(line => line.includes(SIZE_REFUSED))
     ? `the picture size is no longer ${source.width} × ${source.height}; cut the video where it changes`
@@ -238,7 +259,7 @@ function brokenOff(ffmpeg: MediaProcess, exit: MediaExit, source: SourceInfo, fr
 /** What the crop filter says when it is asked for a width of 0. */
 const SIZE_REFUSED = 'Invalid too big or non positive size';
 
-function decodeArguments({ threads = 1 }: FfmpegOptions, request: DecodeRequest, seekMs: number | null): string[] {
+function decodeArguments(threads: number, request: DecodeRequest, seekMs: number | null): string[] {
   // -noaccurate_seek: what lies between the key frame and the resume point comes out too, and Position checks it.
   const seek = seekMs === null ? [] : ['-seek_timestamp', '1', '-noaccurate_seek', '-ss', (seekMs / 1000).toFixed(6)];
   return [

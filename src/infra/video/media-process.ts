@@ -11,6 +11,7 @@ import { invariant, TroupeError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { childEnvironment } from '../config.ts';
 import { Complaints } from './complaints.ts';
+import type { MediaExit, MediaRun } from './media-run.ts';
 
 /** Demuxers of single media files. Absent on purpose: whatever opens further files (concat, hls, dash, image2 …). */
 const FORMATS = [
@@ -26,17 +27,10 @@ export function inputArguments(path: string): string[] {
   ];
 }
 
-export interface MediaExit {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-}
-
-export class MediaProcess implements AsyncDisposable {
+export class MediaProcess implements MediaRun {
   readonly stdout: Readable;
-  /** File descriptor 3 of the child. */
   readonly side: Readable;
   readonly complaints: Complaints;
-  /** Resolves when the child is gone and its stderr is read; rejects when it could not be started. */
   readonly exited: Promise<MediaExit>;
   readonly #kill: () => void;
   readonly #signal: AbortSignal;
@@ -70,10 +64,7 @@ export class MediaProcess implements AsyncDisposable {
     signal.addEventListener('abort', this.#kill, { once: true });
   }
 
-  /**
-   * Whether the child had written nothing on stderr when it wrote what was read last on another pipe: that lies in its
-   * pipe by now, and the second turn of the event loop has looked at every pipe.
-   */
+  /** What it wrote lies in its pipe by now, and the second turn of the event loop has looked at every pipe. */
   async wasSilent(): Promise<boolean> {
     await new Promise(setImmediate);
     await new Promise(setImmediate);
@@ -89,26 +80,25 @@ export class MediaProcess implements AsyncDisposable {
 }
 
 /**
- * Everything a child writes on stdout.
+ * Everything that `run` writes on stdout; it has ended then.
  * @throws TroupeError source_unreadable, saying `subject`, when it fails or writes more than `maxBytes`
  */
 export async function output(
-  binary: string,
-  args: readonly string[],
+  run: MediaRun,
   { subject, maxBytes, signal }: { subject: string; maxBytes: number; signal: AbortSignal },
 ): Promise<string> {
-  await using child = new MediaProcess(binary, args, signal);
+  await using media = run;
   const chunks: Buffer[] = [];
   let bytes = 0;
   try {
-    for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+    for await (const chunk of media.stdout as AsyncIterable<Buffer>) {
       bytes += chunk.length;
       if (bytes > maxBytes) throw new TroupeError('source_unreadable', `${subject}: its description is too long`);
       chunks.push(chunk);
     }
-    const exit = await child.exited;
+    const exit = await media.exited;
     if (exit.code === 0) return Buffer.concat(chunks).toString('utf8');
-    throw unreadable(subject, child.complaints.last() || `ffprobe ended with ${exit.signal ?? exit.code}`);
+    throw unreadable(subject, media.complaints.last() || `ffprobe ended with ${exit.signal ?? exit.code}`);
   } catch (error) {
     signal.throwIfAborted();
     throw error;

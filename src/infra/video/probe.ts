@@ -11,6 +11,7 @@ import { LIMITS } from '../../domain/limits.ts';
 import { parse } from '../../domain/parse.ts';
 import type { SourceInfo } from '../../domain/source.ts';
 import { inputArguments, output, unreadable } from './media-process.ts';
+import type { RunMedia } from './media-run.ts';
 import { sourceIdentity } from './source-identity.ts';
 
 const Ratio = Type.String({ pattern: '^-?\\d+[:/]-?\\d+$' });
@@ -46,15 +47,12 @@ const ENTRIES = [
 ].join(':');
 
 /** @throws TroupeError source_unreadable */
-export async function probe(ffprobe: string, file: string, signal: AbortSignal): Promise<SourceInfo> {
-  const json = await output(
-    ffprobe,
-    [
-      ...['-v', 'error', '-select_streams', 'V:0', '-show_entries', ENTRIES],
-      ...['-read_intervals', `%+#${LIMITS.probePackets}`, '-of', 'json', ...inputArguments(file)],
-    ],
-    { subject: file, maxBytes: LIMITS.probeBytes, signal },
-  );
+export async function probe(run: RunMedia, file: string, signal: AbortSignal): Promise<SourceInfo> {
+  const args = [
+    ...['-v', 'error', '-select_streams', 'V:0', '-show_entries', ENTRIES],
+    ...['-read_intervals', `%+#${LIMITS.probePackets}`, '-of', 'json', ...inputArguments(file)],
+  ];
+  const json = await output(run('ffprobe', args, signal), { subject: file, maxBytes: LIMITS.probeBytes, signal });
   const { frames, streams, format } = parse(Report, JSON.parse(json), `what ffprobe says of ${file}`);
   const [stream] = streams;
   if (stream === undefined) throw unreadable(file, 'it has no video stream');

@@ -8,7 +8,8 @@
  * K2 The target is the middle between the two frames, so that no rounding of a demuxer can reach another frame.
  */
 import type { DecodeRequest } from '../../actors/ports/decoder.ts';
-import { inputArguments, MediaProcess } from './media-process.ts';
+import { inputArguments } from './media-process.ts';
+import type { RunMedia } from './media-run.ts';
 import { textLines } from './text-lines.ts';
 
 /** Demuxers that seek by an index of key frames; others land anywhere and hand out pictures with missing references. */
@@ -23,14 +24,14 @@ export interface SeekTarget {
 
 /** @returns null: decode from the start and count */
 export function seekTarget(
-  ffprobe: string,
+  run: RunMedia,
   { path, source, resume }: DecodeRequest,
   signal: AbortSignal,
 ): SeekTarget | null {
   if (resume === null || resume.prevPts === null || resume.lastPts === null) return null;
   const { frame, prevPts, lastPts } = resume;
   if (prevPts >= lastPts || !INDEXED.has(source.container)) return null;
-  const allowed = tellsApart(packetTimes(ffprobe, path, signal), { frame, prevPts, lastPts });
+  const allowed = tellsApart(packetTimes(run, path, signal), { frame, prevPts, lastPts });
   allowed.catch(() => {});
   return { ms: (prevPts + lastPts) / 2, allowed };
 }
@@ -51,9 +52,9 @@ async function tellsApart(
 }
 
 /** Times of all packets that are shown, in file order; null for a missing time, and at the end of a scan that failed. */
-async function* packetTimes(ffprobe: string, path: string, signal: AbortSignal): AsyncGenerator<number | null, void> {
-  await using scan = new MediaProcess(
-    ffprobe,
+async function* packetTimes(run: RunMedia, path: string, signal: AbortSignal): AsyncGenerator<number | null, void> {
+  await using scan = run(
+    'ffprobe',
     [
       ...['-v', 'error', '-select_streams', 'V:0', '-show_entries', 'packet=pts_time,flags'],
       ...['-of', 'csv=p=0', ...inputArguments(path)],
