@@ -10,6 +10,7 @@ import fastify, { type FastifyInstance } from 'fastify';
 import type { TSchema } from 'typebox';
 import type { Clock, Random } from '../actors/ports/clock.ts';
 import type { ClusterGateway, ScenarioGateway } from '../actors/ports/gateway.ts';
+import type { Journal } from '../actors/ports/journal.ts';
 import type { PredictionReader } from '../actors/ports/projection.ts';
 import { TroupeError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
@@ -20,6 +21,7 @@ import { type DefectReport, ProblemDocument, refuseConnection, sendProblem } fro
 import { clusterRoutes } from './routes/cluster.ts';
 import { healthRoutes } from './routes/health.ts';
 import { notYetRoutes } from './routes/not-yet.ts';
+import { rejectedRoutes } from './routes/rejected.ts';
 import { resultRoutes } from './routes/results.ts';
 import { scenarioRoutes } from './routes/scenarios.ts';
 import { COMPONENTS } from './schemas.ts';
@@ -28,6 +30,7 @@ export interface ApiDeps {
   readonly gateway: ScenarioGateway;
   readonly cluster: ClusterGateway;
   readonly projection: PredictionReader;
+  readonly journal: Journal;
   readonly clock: Clock;
   readonly random: Random;
   readonly options: {
@@ -42,7 +45,7 @@ export interface ApiDeps {
 }
 
 export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
-  const { gateway, cluster, projection, clock, random, options } = deps;
+  const { gateway, cluster, projection, journal, clock, random, options } = deps;
   const onDefect = options.onDefect ?? ((error, requestId) => console.error(`request ${requestId} failed:`, error));
   const app = fastify({
     bodyLimit: LIMITS.requestBytes,
@@ -87,6 +90,7 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   await app.register(scenarioRoutes({ gateway, cluster, random, closing: closing.signal }), { prefix: '/api/v1' });
   await app.register(resultRoutes({ gateway, projection, version: options.version }), { prefix: '/api/v1' });
   await app.register(clusterRoutes(cluster), { prefix: '/api/v1' });
+  await app.register(rejectedRoutes({ journal, clock }), { prefix: '/api/v1' });
   await app.register(notYetRoutes);
   await app.ready();
   return app;

@@ -22,6 +22,13 @@ export const badCursor = () =>
 /** Of scenarios: the last id of the page before. */
 export const decodeIdCursor = (cursor: string): string => String(decode(cursor, ['string'])[0]);
 
+/** Of refusals: the stream sequence that the next page ends before. */
+export function decodeSeqCursor(cursor: string): number {
+  const [seq] = decode(cursor, ['number']).map(Number);
+  if (seq === undefined || !Number.isSafeInteger(seq)) throw badCursor();
+  return seq;
+}
+
 /** Of predictions: the run and the next frame. */
 export function decodeFrameCursor(cursor: string): { readonly run: number; readonly frame: number } {
   const [run, frame] = decode(cursor, ['number', 'number']).map(Number);

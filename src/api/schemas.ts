@@ -5,6 +5,7 @@ import { Id } from '../domain/ids.ts';
 import { ModelInfo } from '../domain/model.ts';
 import { NodeView } from '../domain/node.ts';
 import { Prediction } from '../domain/prediction.ts';
+import { Rejection } from '../domain/rejection.ts';
 import { ScenarioSpec, ScenarioView } from '../domain/scenario.ts';
 import { SourceInfo } from '../domain/source.ts';
 import { TreeNode } from '../domain/tree.ts';
@@ -64,11 +65,18 @@ export type NodeList = Static<typeof NodeList>;
 export const ModelList = Type.Object({ items: Type.Array(component<ModelInfo>('Model')) });
 export type ModelList = Static<typeof ModelList>;
 
+export const RejectedPage = Type.Object({
+  items: Type.Array(component<Rejection>('Rejection')),
+  nextCursor: Type.Optional(Type.String()),
+});
+export type RejectedPage = Static<typeof RejectedPage>;
+
 export const COMPONENTS: readonly object[] = [
   { ...ScenarioView, $id: 'Scenario' },
   { ...Prediction, $id: 'Prediction' },
   { ...NodeView, $id: 'Node' },
   { ...ModelInfo, $id: 'Model' },
+  { ...Rejection, $id: 'Rejection' },
   {
     ...TreeNode.$defs.TreeNode,
     properties: { ...TreeNode.$defs.TreeNode.properties, children: Type.Array(Type.Ref('TreeNode#')) },

@@ -90,6 +90,11 @@ export const LIMITS = {
   eventBytes: 1024 * KIB * KIB,
   rejectedAgeMs: 24 * 3_600_000,
   rejectedBytes: 64 * KIB * KIB,
+  /** What `/rejected` shows of a refused command's body, and of each word about it: a page is then some 8 MB at most. */
+  rejectedBodyChars: 4096,
+  rejectedWordChars: 256,
+  /** How long a request reads in the journals. */
+  journalReadMs: 5_000,
   /** HTTP request body (uploads have their own routes). */
   requestBytes: 1024 * KIB,
   /** Largest page of a listing. */

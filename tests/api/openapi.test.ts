@@ -65,6 +65,7 @@ test('the document is OpenAPI 3.1 and lists exactly what is served', async () =>
       'DELETE /api/v1/scenarios/{id}',
       'GET /api/v1/models',
       'GET /api/v1/nodes',
+      'GET /api/v1/rejected',
       'GET /api/v1/scenarios',
       'GET /api/v1/scenarios/{id}',
       'GET /api/v1/scenarios/{id}/export',
@@ -115,6 +116,7 @@ test('every reference leads to a component', async () => {
     'Node',
     'Prediction',
     'Problem',
+    'Rejection',
     'Scenario',
     'TreeNode',
   ]);

@@ -4,9 +4,12 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import * as assert from 'uvu/assert';
+import type { Journal } from '../../src/actors/ports/journal.ts';
 import type { ProjectionStore } from '../../src/actors/ports/projection.ts';
 import { type ApiDeps, buildApi } from '../../src/api/api.ts';
 import type { ProblemDocument } from '../../src/api/problem.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
+import { MemoryServer } from '../../src/infra/memory/memory-server.ts';
 import { openProjection } from '../../src/infra/sqlite/projection-store.ts';
 import { temporaryFolder } from '../projection/temporary-folder.ts';
 import { FakeCluster, scenarioView } from './fake-cluster.ts';
@@ -31,6 +34,7 @@ export interface ServedApi extends AsyncDisposable {
   readonly app: FastifyInstance;
   readonly cluster: FakeCluster;
   readonly projection: ProjectionStore;
+  readonly journal: Journal;
   readonly port: number;
   readonly url: string;
   readonly defects: unknown[];
@@ -45,10 +49,12 @@ export async function serveApi(options: Partial<ApiDeps['options']> = {}): Promi
   const cluster = new FakeCluster();
   const projection = openProjection(path.join(folder.path, 'p.db'));
   const defects: unknown[] = [];
+  const journal = new MemoryServer({ clock, partitions: LIMITS.partitions }).journal();
   const app = await buildApi({
     gateway: cluster,
     cluster,
     projection,
+    journal,
     clock,
     random,
     options: { host: '127.0.0.1', token: null, version: '0.1.0', onDefect: error => defects.push(error), ...options },
@@ -61,6 +67,7 @@ export async function serveApi(options: Partial<ApiDeps['options']> = {}): Promi
     app,
     cluster,
     projection,
+    journal,
     port,
     url,
     defects,

@@ -165,6 +165,8 @@ export class SimProcess {
     return {
       append: (subject, body) => this.#write('journal.append', () => real.append(subject, body)),
       read: (filter, fromSeq, signal) => this.#follow(real.read(filter, fromSeq, signal)),
+      extent: filter => real.extent(filter),
+      stored: (filter, extent, signal) => this.#follow(real.stored(filter, extent, signal)),
     };
   }
 

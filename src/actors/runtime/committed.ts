@@ -275,8 +275,10 @@ function begin(record: Committed, delivery: Delivery): Committed {
 /** What is kept of a refused message: enough to see what it was, bounded. */
 function rejection(delivery: Delivery, problem: Problem): Record<string, unknown> {
   const text = JSON.stringify(delivery.body) ?? 'null';
+  const requestId = delivery.headers[HEADERS.requestId];
   return {
     verb: delivery.verb,
+    ...(requestId === undefined ? {} : { requestId }),
     body: text.length > 8192 ? `${text.slice(0, 8192)}…` : delivery.body,
     problem,
   };

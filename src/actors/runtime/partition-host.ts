@@ -237,11 +237,13 @@ export class PartitionHost {
     try {
       const inbox = message.headers[HEADERS.reply];
       if (inbox !== undefined) this.#ports.answer(inbox, { problem }, 0);
+      const requestId = message.headers[HEADERS.requestId];
       const fact = {
         v: 1,
         id: `mailbox.${message.seq}`,
         at: new Date(message.at).toISOString(),
         verb: message.verb,
+        ...(requestId === undefined ? {} : { requestId }),
         body: Buffer.from(message.body.subarray(0, 4096)).toString('utf8'),
         problem,
       };

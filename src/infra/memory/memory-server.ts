@@ -25,7 +25,7 @@ import {
   SUBJECTS,
 } from '../../domain/subjects.ts';
 import { MemoryBroker } from './memory-broker.ts';
-import { MemoryStream, type StoredMessage, type StreamLimits } from './memory-stream.ts';
+import { MemoryStream, type StoredMessage, type StreamLimits, subjectFilter } from './memory-stream.ts';
 
 export interface MemoryServerOptions {
   readonly clock: Clock;
@@ -185,6 +185,19 @@ export class MemoryServer {
       async *read(filter, fromSeq, signal): AsyncGenerator<JournalEntry, void, void> {
         for await (const { subject, seq, at, body } of streamOf(filter).read(filter, fromSeq, signal))
           yield { subject, seq, at, body };
+      },
+      async extent(filter) {
+        const stream = streamOf(filter);
+        const wanted = subjectFilter(filter);
+        const last = stream.retained().findLast(message => wanted(message.subject));
+        return last === undefined ? null : { firstSeq: stream.firstSeq, lastSeq: last.seq };
+      },
+      async *stored(filter, { firstSeq, lastSeq }, signal): AsyncGenerator<JournalEntry, void, void> {
+        const wanted = subjectFilter(filter);
+        for (const { subject, seq, at, body } of streamOf(filter).retained()) {
+          if (signal.aborted) return;
+          if (seq >= firstSeq && seq <= lastSeq && wanted(subject)) yield { subject, seq, at, body };
+        }
       },
     };
   }
