@@ -34,7 +34,9 @@ function simulatedRunner(ports: SimulatedRunnerPorts, job: RunnerJob, pid: numbe
   let hear: (message: unknown) => void = () => {};
   const say = (message: object): void => hear(message);
   const beats = beat(ports, job);
-  attempt(ports, job, stop.promise, killed.signal, seq => say({ kind: 'committed', seq, startup: STARTUP })).then(
+  attempt(ports, job, stop.promise, killed.signal, seq =>
+    say({ kind: 'committed', seq, frame: 0, startup: STARTUP }),
+  ).then(
     outcome => {
       say({ kind: 'outcome', ...outcome });
       exit.resolve({ code: RUNNER_EXIT.inOrder, signal: null });

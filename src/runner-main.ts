@@ -72,7 +72,12 @@ export async function main(): Promise<void> {
     inference,
   };
   const startedAt = systemClock.monotonic() - (machineMs() - sentAtMs);
-  const runner = new Runner(ports, job, (seq, startup) => say({ kind: 'committed', seq, startup }), startedAt);
+  const runner = new Runner(
+    ports,
+    job,
+    (seq, startup, frame) => say({ kind: 'committed', seq, startup, frame }),
+    startedAt,
+  );
   void (async () => {
     for (;;) runner.stop(parse(Told, await next(), 'The word of the node').kind);
   })();

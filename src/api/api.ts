@@ -24,6 +24,7 @@ import { notYetRoutes } from './routes/not-yet.ts';
 import { rejectedRoutes } from './routes/rejected.ts';
 import { resultRoutes } from './routes/results.ts';
 import { scenarioRoutes } from './routes/scenarios.ts';
+import { timelineRoutes } from './routes/timeline.ts';
 import { COMPONENTS } from './schemas.ts';
 
 export interface ApiDeps {
@@ -91,6 +92,7 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   await app.register(resultRoutes({ gateway, projection, version: options.version }), { prefix: '/api/v1' });
   await app.register(clusterRoutes(cluster), { prefix: '/api/v1' });
   await app.register(rejectedRoutes({ journal, clock }), { prefix: '/api/v1' });
+  await app.register(timelineRoutes({ gateway, journal, clock }), { prefix: '/api/v1' });
   await app.register(notYetRoutes);
   await app.ready();
   return app;

@@ -7,6 +7,7 @@ import { NodeView } from '../domain/node.ts';
 import { Prediction } from '../domain/prediction.ts';
 import { Rejection } from '../domain/rejection.ts';
 import { ScenarioSpec, ScenarioView } from '../domain/scenario.ts';
+import { TimelineItem } from '../domain/scenario-facts.ts';
 import { SourceInfo } from '../domain/source.ts';
 import { TreeNode } from '../domain/tree.ts';
 
@@ -71,12 +72,19 @@ export const RejectedPage = Type.Object({
 });
 export type RejectedPage = Static<typeof RejectedPage>;
 
+export const Timeline = Type.Object({
+  items: Type.Array(component<TimelineItem>('TimelineItem')),
+  omitted: Type.Integer({ description: 'facts before these that are left out' }),
+});
+export type Timeline = Static<typeof Timeline>;
+
 export const COMPONENTS: readonly object[] = [
   { ...ScenarioView, $id: 'Scenario' },
   { ...Prediction, $id: 'Prediction' },
   { ...NodeView, $id: 'Node' },
   { ...ModelInfo, $id: 'Model' },
   { ...Rejection, $id: 'Rejection' },
+  { ...TimelineItem, $id: 'TimelineItem' },
   {
     ...TreeNode.$defs.TreeNode,
     properties: { ...TreeNode.$defs.TreeNode.properties, children: Type.Array(Type.Ref('TreeNode#')) },

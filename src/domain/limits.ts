@@ -93,6 +93,8 @@ export const LIMITS = {
   /** What `/rejected` shows of a refused command's body, and of each word about it: a page is then some 8 MB at most. */
   rejectedBodyChars: 4096,
   rejectedWordChars: 256,
+  /** The newest facts of a scenario that its timeline has: some 300 kB. */
+  timelineItems: 1000,
   /** How long a request reads in the journals. */
   journalReadMs: 5_000,
   /** HTTP request body (uploads have their own routes). */

@@ -73,6 +73,8 @@ export type Startup = Static<typeof Startup>;
 export const Progressed = Type.Object({
   ...Ref,
   seq: Type.Integer(),
+  /** The first source frame that was still to be passed when it began. */
+  frame: Type.Optional(Type.Integer({ minimum: 0 })),
   /** Where the time went until then; `checkedMs` is the node's, until it knew that it can run the attempt. */
   startup: Type.Optional(Type.Object({ ...Startup.properties, checkedMs: Type.Number() })),
 });

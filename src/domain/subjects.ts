@@ -44,6 +44,7 @@ export const SUBJECTS = {
 
   eventAll: 'troupe.event.>',
   event: (kind: string, id: string, type: string) => `troupe.event.${kind}.${id}.${type}`,
+  eventsOf: (kind: string, id: string) => `troupe.event.${kind}.${id}.*`,
   rejectedAll: 'troupe.rejected.>',
   rejected: (kind: string, id: string) => `troupe.rejected.${kind}.${id}`,
 

@@ -71,6 +71,7 @@ test('the document is OpenAPI 3.1 and lists exactly what is served', async () =>
       'GET /api/v1/scenarios/{id}/export',
       'GET /api/v1/scenarios/{id}/manifest',
       'GET /api/v1/scenarios/{id}/predictions',
+      'GET /api/v1/scenarios/{id}/timeline',
       'GET /api/v1/tree',
       'GET /healthz',
       'GET /readyz',
@@ -118,6 +119,7 @@ test('every reference leads to a component', async () => {
     'Problem',
     'Rejection',
     'Scenario',
+    'TimelineItem',
     'TreeNode',
   ]);
 });

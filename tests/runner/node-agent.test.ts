@@ -270,7 +270,7 @@ test('A3: an exit is reported until it is stored, after what was committed befor
   const node = await start();
   await node.place(attempt(1));
   node.world.refused = ['progressed'];
-  node.processes[0]?.say({ kind: 'committed', seq: 5, startup: STARTUP });
+  node.processes[0]?.say({ kind: 'committed', seq: 5, frame: 0, startup: STARTUP });
   node.processes[0]?.exit(null, 'SIGSEGV');
   await node.clock.advance(10_000);
   node.world.refused = ['exited'];

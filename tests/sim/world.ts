@@ -273,7 +273,7 @@ export class World {
       decoder: this.#decoder(process),
       inference: this.#inference(process),
     };
-    const runner = new Runner(ports, job, (seq, startup) => say({ kind: 'committed', seq, startup }));
+    const runner = new Runner(ports, job, (seq, startup, frame) => say({ kind: 'committed', seq, startup, frame }));
     process.clock.timer(300, () => {
       void runner.run().then(outcome => {
         say({ kind: 'outcome', ...outcome });

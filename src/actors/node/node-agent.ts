@@ -79,7 +79,12 @@ export interface NodeSettings {
 
 /** What a runner process says. */
 const RunnerWord = Type.Union([
-  Type.Object({ kind: Type.Literal('committed'), seq: Type.Integer(), startup: Startup }),
+  Type.Object({
+    kind: Type.Literal('committed'),
+    seq: Type.Integer(),
+    frame: Type.Integer(),
+    startup: Startup,
+  }),
   Type.Object({
     kind: Type.Literal('outcome'),
     reason: ExitBody,
@@ -306,7 +311,8 @@ export class NodeAgent {
       const said = parse(RunnerWord, word, 'The word of a runner');
       if (said.kind === 'committed') {
         seq = said.seq;
-        told = this.#tell(ref, 'progressed', { ...ref, seq, startup: { ...said.startup, checkedMs } });
+        const startup = { ...said.startup, checkedMs };
+        told = this.#tell(ref, 'progressed', { ...ref, seq, frame: said.frame, startup });
       } else {
         const { kind: _, ...rest } = said;
         outcome = rest;

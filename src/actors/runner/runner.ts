@@ -70,7 +70,7 @@ const BACKLOG_FRAMES = 4 * LIMITS.batchFrames;
 export class Runner {
   readonly #ports: RunnerPorts;
   readonly #job: RunnerJob;
-  readonly #onCommitted: (seq: number, startup: Startup) => void;
+  readonly #onCommitted: (seq: number, startup: Startup, frame: number) => void;
   readonly #abort = new AbortController();
   /** Ends the decoder early: the range is over, or a stop was asked for. */
   readonly #enough = new AbortController();
@@ -84,13 +84,13 @@ export class Runner {
   readonly #startup = { claimedMs: 0, loadedMs: 0, decodedMs: 0, committedMs: 0 };
 
   /**
-   * @param onCommitted called when the first batch is in the log, with where the time went until then
+   * @param onCommitted called when the first batch is in the log, with where the time went until then and the frame it went on at
    * @param startedAt when the attempt began, on the clock's monotonic time: its process may have waited before (L10)
    */
   constructor(
     ports: RunnerPorts,
     job: RunnerJob,
-    onCommitted: (seq: number, startup: Startup) => void,
+    onCommitted: (seq: number, startup: Startup, frame: number) => void,
     startedAt = ports.clock.monotonic(),
   ) {
     this.#startedAt = startedAt;
@@ -168,7 +168,7 @@ export class Runner {
       if (this.#fruitful) return;
       this.#fruitful = true;
       this.#reached('committedMs');
-      this.#onCommitted(seq, this.#startup);
+      this.#onCommitted(seq, this.#startup, position === null ? 0 : position.to + 1);
     });
     opening.then(
       pool => flow.use(pool),

@@ -35,8 +35,8 @@ export interface Context {
   reply(body: unknown, inbox?: string): void;
   /** Refuses the message: answered, stored under `troupe.rejected`, and counted as processed. */
   refuse(problem: Problem): void;
-  /** Publishes a fact: `troupe.event.<kind>.<id>.<type>`. */
-  publish(type: string, body: Readonly<Record<string, unknown>>): void;
+  /** Publishes a fact: `troupe.event.<kind>.<id>.<type>`, of itself or of what it supervises. */
+  publish(type: string, body: Readonly<Record<string, unknown>>, of?: ActorAddress): void;
   /** Arms or moves a durable timer; it fires as a `timer` message with this verb, once, at or after `delayMs`. */
   timer(name: string, delayMs: number, verb: string, body: unknown): void;
   cancel(name: string): void;

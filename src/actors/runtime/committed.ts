@@ -163,7 +163,7 @@ export function step<State>(input: StepInput<State>): Step {
       if (inbox !== undefined) answers.push({ inbox, body: { problem } });
       outgoing.journal(SUBJECTS.rejected(self.kind, self.id), rejection(delivery, problem));
     },
-    publish: (type, body) => outgoing.journal(SUBJECTS.event(self.kind, self.id, type), body),
+    publish: (type, body, { kind, id } = self) => outgoing.journal(SUBJECTS.event(kind, id, type), body),
     timer: (name, delayMs, verb, body) => {
       next.timers[name] = { at: now + delayMs, verb, body };
     },

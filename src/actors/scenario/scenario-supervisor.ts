@@ -35,6 +35,7 @@ import {
   type ScenarioDoc,
   type SegmentDoc,
 } from '../../domain/scenario-doc.ts';
+import type { RUNNER_FACTS, SCENARIO_FACTS, ScenarioFactType } from '../../domain/scenario-facts.ts';
 import { sameSpec, toSpec } from '../../domain/scenario-spec.ts';
 import { HEADERS } from '../../domain/subjects.ts';
 import { orchestratorOf } from '../orchestrator-address.ts';
@@ -193,7 +194,7 @@ function receive(doc: ScenarioDoc, message: Inbound, context: Context, settings:
     case 'retry':
       return retry(doc, body as AttemptBody, context);
     case 'overdue':
-      return overdue(doc, body as AttemptBody);
+      return overdue(doc, body as AttemptBody, context);
     case 'lost':
       return lost(doc, body as Static<typeof Lost>, context, settings);
     case 'stopping':
@@ -314,6 +315,7 @@ function placed(doc: ScenarioDoc, body: Placed, context: Context): ScenarioDoc {
   const taken: SegmentDoc = { ...owner, lastNode: body.node };
   const known = learn(doc, body);
   if (owner.phase !== 'placing') return put(known, taken); // it has ended before this arrived
+  publish(context, 'placed', { ...attemptOf(body), node: body.node, pid: body.pid });
   const next = put({ ...known, reason: null }, { ...taken, phase: 'running', node: body.node, pid: body.pid });
   return next.state === 'init_startup'
     ? record(next, 'in_startup_processing', `placed on node ${body.node}`, context)
@@ -335,8 +337,9 @@ function learn(doc: ScenarioDoc, { source, model, engine }: Placed): ScenarioDoc
 function unplaced(doc: ScenarioDoc, body: Unplaced, context: Context, settings: ScenarioSettings): ScenarioDoc {
   const segment = currentOf(doc, body);
   if (segment === null || segment.phase !== 'placing') return doc;
-  const { refusals } = body;
+  const { refusals, more } = body;
   const [first] = refusals;
+  if (doc.reason !== reasonOf(body)) publish(context, 'unplaced', { ...attemptOf(body), refusals, more });
   const forGood = refusals.every(({ code }) => PERMANENT_CODES.has(code as ProblemCode));
   const hasRefused = (node: string): boolean => refusals.some(refusal => refusal.node === node);
   if (first === undefined || !forGood || !lastNodes(doc, segment).every(hasRefused)) {
@@ -387,6 +390,10 @@ function retry(doc: ScenarioDoc, ref: AttemptBody, context: Context): ScenarioDo
 function progressed(doc: ScenarioDoc, body: Progressed, context: Context): ScenarioDoc {
   const segment = currentOf(doc, body);
   if (segment === null) return doc;
+  if (segment.fruitfulAttempt !== body.attempt) {
+    const { frame } = body;
+    publish(context, 'began', { ...attemptOf(body), ...(frame === undefined ? {} : { frame }) });
+  }
   const next = put(doc, {
     ...segment,
     fruitfulAttempt: body.attempt,
@@ -398,11 +405,13 @@ function progressed(doc: ScenarioDoc, body: Progressed, context: Context): Scena
 function exited(doc: ScenarioDoc, body: Exited, context: Context, settings: ScenarioSettings): ScenarioDoc {
   const segment = currentOf(doc, body);
   if (segment === null) {
-    // X5: an older attempt's end is no news, beside that there is nothing left to kill.
+    // X5: an older attempt's end changes nothing, beside that there is nothing left to kill.
+    if (body.reason === 'fenced') publish(context, 'fenced', attemptOf(body));
     return reaped(doc, attemptKey(body));
   }
   if (segment.phase === 'ended' || segment.phase === 'backoff' || segment.phase === 'idle') return doc;
   context.cancel(overdueTimer(segment));
+  publishExit(segment, body, context);
   const heard: SegmentDoc = {
     ...segment,
     node: null,
@@ -419,6 +428,20 @@ function exited(doc: ScenarioDoc, body: Exited, context: Context, settings: Scen
   return restart(put(doc, heard), heard, body.reason as ExitReason, context, settings);
 }
 
+/** Also for those who want nothing but the failures of runners. */
+function publishExit(segment: SegmentDoc, body: Exited, context: Context): void {
+  const { reason, result, fruitful } = body;
+  const error = typeof reason === 'string' ? null : reason.error;
+  const { code, frame } = error ?? {};
+  const cause = { ...(code === undefined ? {} : { code }), ...(frame === undefined ? {} : { frame }) };
+  const said = { reason: describeExit(reason as ExitReason), result, fruitful };
+  publish(context, 'exited', { ...attemptOf(body), node: segment.node, ...cause, ...said });
+  if (error === null) return;
+  const runner = { kind: 'runner', id: `${body.scenario}.${body.run}.${body.segment}` };
+  const type: keyof typeof RUNNER_FACTS = 'failed';
+  context.publish(type, { attempt: body.attempt, ...error }, runner);
+}
+
 const LOSSES: Readonly<Record<string, string>> = {
   stalled: 'made no progress',
   gone: 'is gone',
@@ -429,6 +452,8 @@ function lost(doc: ScenarioDoc, body: Static<typeof Lost>, context: Context, set
   const segment = doc.segments.find(s => s.phase === 'running' && attemptKey(refOf(doc, s)) === body.key);
   if (segment === undefined) return doc;
   const how = LOSSES[body.cause] ?? 'did not beat';
+  const { node } = segment;
+  publish(context, 'lost', { ...attemptOf(refOf(doc, segment)), node, cause: body.cause, forMs: body.forMs });
   const message = `the runner of attempt ${segment.attempt} on node ${segment.node} ${how} (${Math.round(body.forMs)} ms)`;
   const reaping = segment.node === null ? segment : reap(segment, refOf(doc, segment), segment.node);
   const orphan: SegmentDoc = { ...reaping, node: null, pid: null };
@@ -450,7 +475,6 @@ function restart(
   const fruitless = fruitful ? 0 : segment.fruitless + 1;
   const said = describeExit(reason);
   const error: ProblemBody = typeof reason === 'string' ? { code: 'runner_lost', message: said } : reason.error;
-  context.publish('restart', { ...refOf(doc, segment), reason: said, code: error.code, fruitful });
   const down: SegmentDoc = { ...segment, phase: 'backoff', node: null, pid: null, fruitless };
   const waiting = put(doc, down);
   if (typeof reason !== 'string' && PERMANENT_CODES.has(reason.error.code)) {
@@ -469,9 +493,11 @@ function restart(
   }
   const counted: ScenarioDoc = { ...doc, restarts: admitted, reason: `attempt ${segment.attempt}: ${said}` };
   const next: SegmentDoc = { ...down, restarts: segment.restarts + 1 };
-  if (fruitful) return dispatch(counted, next, context); // X10
   const base = Math.min(settings.backoffFirstMs * 2 ** (fruitless - 1), settings.backoffMostMs);
-  const delayMs = Math.round(base * (0.8 + 0.4 * context.random.float()));
+  const delayMs = fruitful ? 0 : Math.round(base * (0.8 + 0.4 * context.random.float()));
+  const why = { reason: said, code: error.code, fruitful, delayMs };
+  publish(context, 'restart', { ...attemptOf(refOf(doc, segment)), ...why });
+  if (fruitful) return dispatch(counted, next, context); // X10
   context.timer(`retry-${segment.segment}`, delayMs, 'retry', refOf(doc, segment));
   return put(counted, next);
 }
@@ -480,7 +506,7 @@ function restart(
 
 function fail(doc: ScenarioDoc, error: ProblemBody, context: Context, settings: ScenarioSettings): ScenarioDoc {
   const failed: ScenarioDoc = { ...doc, ending: 'failed', error, reason: error.message };
-  context.publish('failed', { ...error });
+  publish(context, 'failed', { run: doc.run, ...error });
   return shutDown(record(failed, 'in_shutdown_processing', error.message, context), context, settings);
 }
 
@@ -526,9 +552,10 @@ const close = (segment: SegmentDoc): SegmentDoc => ({
   pid: null,
 });
 
-function overdue(doc: ScenarioDoc, ref: AttemptBody): ScenarioDoc {
+function overdue(doc: ScenarioDoc, ref: AttemptBody, context: Context): ScenarioDoc {
   const segment = currentOf(doc, ref);
   if (segment === null || segment.phase !== 'stopping') return doc;
+  publish(context, 'overdue', attemptOf(ref));
   return put(doc, close(segment.node === null ? segment : reap(segment, refOf(doc, segment), segment.node)));
 }
 
@@ -555,6 +582,7 @@ function closed(doc: ScenarioDoc, body: Static<typeof Closed>, context: Context)
   const segment = doc.segments[body.segment];
   if (doc.run !== body.run || segment?.phase !== 'closing') return doc;
   const lastSeq = Math.max(segment.lastSeq, body.seq);
+  publish(context, 'closed', { run: body.run, segment: body.segment, result: body.result });
   return finish(put(doc, { ...segment, phase: 'ended', result: body.result, lastSeq }), context);
 }
 
@@ -582,7 +610,7 @@ function finish(doc: ScenarioDoc, context: Context): ScenarioDoc {
 
 function purged(doc: ScenarioDoc, context: Context): ScenarioDoc | null {
   if (doc.deleting === null) return doc;
-  context.publish('deleted', { run: doc.run });
+  publish(context, 'deleted', { run: doc.run });
   if (doc.deleting.inbox !== null) context.reply({ scenario: null, changed: true }, doc.deleting.inbox);
   return null;
 }
@@ -634,6 +662,14 @@ const refOf = (doc: ScenarioDoc, segment: SegmentDoc): AttemptRef => ({
   segment: segment.segment,
   attempt: segment.attempt,
 });
+
+const attemptOf = ({ run, segment, attempt }: AttemptBody) => ({ run, segment, attempt });
+
+const publish = <T extends ScenarioFactType>(
+  context: Context,
+  type: T,
+  body: Static<(typeof SCENARIO_FACTS)[T]['schema']>,
+): void => context.publish(type, body as Readonly<Record<string, unknown>>);
 
 /** X1: the segment, when the message speaks of its current attempt. */
 function currentOf(doc: ScenarioDoc, ref: AttemptBody): SegmentDoc | null {
@@ -711,6 +747,6 @@ function activate(doc: ScenarioDoc, reason: string, context: Context): ScenarioD
 function record(doc: ScenarioDoc, to: ScenarioState, reason: string | null, context: Context): ScenarioDoc {
   const from = doc.history.length === 0 ? null : doc.state;
   const entry = { at: new Date(context.now).toISOString(), from, to, reason };
-  context.publish('state', { from, to, reason, run: doc.run });
+  publish(context, 'state', { from, to, reason, run: doc.run });
   return { ...doc, state: to, history: [...doc.history, entry].slice(-LIMITS.historyEntries) };
 }

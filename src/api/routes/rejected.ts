@@ -54,7 +54,7 @@ export const rejectedRoutes =
           }
         }
         const more = firstSeq > extent.firstSeq;
-        return { items: [...found.values()].reverse(), ...(more ? { nextCursor: encodeCursor(firstSeq) } : {}) };
+        return { items: [...found.values()].toReversed(), ...(more ? { nextCursor: encodeCursor(firstSeq) } : {}) };
       },
     );
   };
