@@ -89,13 +89,13 @@ async function submit(link: NodeLink, request: Job['request']): Promise<Scenario
     known = await link.call(client => client.scenario(id, LIMITS.waitSeconds));
   }
   if (known.state !== 'inactive' || known.outcome === 'completed') return known;
-  return link.call(client => client.command(id, 'start'));
+  return link.call(client => client.start(id));
 }
 
 /** J3: also when it was interrupted before it was created. */
 async function stop(link: NodeLink, id: string): Promise<void> {
   try {
-    await link.call(client => client.command(id, 'stop'));
+    await link.call(client => client.stop(id));
     await link.call(client => client.scenario(id, LIMITS.waitSeconds));
   } catch (error) {
     if (!(error instanceof TroupeError) || error.code !== 'scenario_not_found') throw error;

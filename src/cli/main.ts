@@ -152,10 +152,10 @@ function program(end: (exitCode: number) => void): Command {
   });
 
   commanding(troupe, 'start <id>', 'start a scenario, or go on where it stopped', async (client, id) =>
-    stateOf(await client.command(id, 'start')),
+    stateOf(await client.start(id)),
   );
   commanding(troupe, 'stop <id>', 'stop a scenario; what was computed stays', async (client, id) => {
-    await client.command(id, 'stop');
+    await client.stop(id);
     return stateOf(await client.scenario(id, LIMITS.waitSeconds));
   });
   commanding(troupe, 'rm <id>', 'delete an inactive scenario with its results', async (client, id) => {
@@ -180,7 +180,7 @@ function program(end: (exitCode: number) => void): Command {
     .description('write the results to stdout')
     .addOption(new Option('--format <format>', 'their form').choices(['jsonl', 'csv', 'coco']).default('jsonl'))
     .addHelpText('after', examples('troupe export cam1 > cam1.jsonl', "troupe export cam1 | jq -c '.detections[]'"))
-    .action(async (id: string, { format }: { format: string }, command: Command) => {
+    .action(async (id: string, { format }: { format: 'jsonl' | 'csv' | 'coco' }, command: Command) => {
       await pipeline(Readable.from(clientOf(command).export(id, format)), process.stdout, { end: false });
     });
 

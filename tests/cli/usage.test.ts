@@ -23,8 +23,16 @@ const CASES: readonly (readonly [number, string, RegExp])[] = [
   [2, 'up --port 70000', /troupe: --port 70000 is not valid/],
   [2, 'up --host 0.0.0.0', /troupe: .*token/],
   [2, 'export a --format xml', /troupe: .*Allowed choices are jsonl, csv, coco/],
-  [1, 'ls', /^troupe: no node answers at http:\/\/127\.0\.0\.1:1; start one with 'troupe up'\n$/],
-  [1, 'run a.mp4', /^troupe: no node answers at http:\/\/127\.0\.0\.1:1; start one with 'troupe up'\n$/],
+  [
+    1,
+    'ls',
+    /^troupe: no node answers at http:\/\/127\.0\.0\.1:1; start one with 'troupe up', or name another with --url\n$/,
+  ],
+  [
+    1,
+    'run a.mp4',
+    /^troupe: no node answers at http:\/\/127\.0\.0\.1:1; start one with 'troupe up', or name another with --url\n$/,
+  ],
   [1, 'watch cam1', /not supported yet/],
   [1, 'doctor --json', /not supported yet/],
 ];
@@ -56,7 +64,7 @@ test('a refusal of the API is shown in its own words, with what to do about a to
   assert.match(without.stderr, /^troupe: .*--token or TROUPE_TOKEN/);
   const missing = await place.run(['show', 'nobody', '--url', api.url], { TROUPE_TOKEN: 'secret' });
   assert.is(missing.code, 1);
-  assert.is(missing.stderr, 'troupe: There is no scenario nobody.\n');
+  assert.is(missing.stderr, "troupe: There is no scenario nobody. 'troupe ls' lists those there are.\n");
 });
 
 test('the reading verbs show a table, and the answer of the API with --json', async () => {

@@ -14,8 +14,10 @@ interface Package {
   readonly optionalDependencies: Readonly<Record<string, string>>;
   readonly devDependencies: Readonly<Record<string, string>>;
 }
-const { dependencies, optionalDependencies, devDependencies } = JSON.parse(read('package.json')) as Package;
-const wanted = Object.entries({ ...dependencies, ...optionalDependencies, ...devDependencies });
+const wanted = ['package.json', 'scripts/client-types/package.json'].flatMap(file => {
+  const { dependencies, optionalDependencies, devDependencies } = JSON.parse(read(file)) as Partial<Package>;
+  return Object.entries({ ...dependencies, ...optionalDependencies, ...devDependencies });
+});
 
 /** `file:line` of every line of code, comments left out, that matches. */
 function linesWith(files: readonly string[], pattern: RegExp): string[] {
