@@ -14,17 +14,25 @@ export interface DrainOptions {
 }
 
 /** Progress goes to stderr, a line for each change. @returns the node as it is in the end */
-export async function drain(client: Client, node: string, { draining, wait }: DrainOptions): Promise<NodeView> {
+export async function drain(
+  client: Client,
+  node: string,
+  { draining, wait }: DrainOptions,
+  signal: AbortSignal,
+): Promise<NodeView> {
   let view = await client.drain(node, draining);
   if (!draining || !wait) return view;
   for (let said = ''; view.running > 0 || view.partitions.length > 0; ) {
     const left = whatIsLeft(view.running, view.partitions.length);
     if (left !== said) process.stderr.write(`${node}: ${left} left\n`);
     said = left;
-    await delay(LOOK_MS);
+    await delay(LOOK_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
     const now = (await client.nodes()).find(other => other.id === node);
     if (now === undefined)
-      throw new TroupeError('node_not_found', `node '${node}' is gone: it ended before it was drained`);
+      throw new TroupeError(
+        'node_not_found',
+        `node '${node}' is gone: it ended before it was drained. 'troupe nodes' lists those there are.`,
+      );
     view = now.draining ? now : view;
   }
   return view;

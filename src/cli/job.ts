@@ -2,22 +2,16 @@
  * One scenario from start to end: what `troupe run` and the demo do with a node.
  *
  * J1 A job whose id exists already with the same request goes on where it stopped; with another request it is refused.
- * J2 The results' file appears when it is whole, or not at all.
+ * J2 The results' file appears when it is whole, or not at all (save-export.ts).
  * J3 An interrupted job stops its scenario, so that no work goes on unseen.
  */
-import { randomBytes } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
-import path from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { TroupeError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
-import { parse } from '../domain/parse.ts';
-import { Prediction } from '../domain/prediction.ts';
 import type { ScenarioCreation, ScenarioView } from '../domain/scenario.ts';
 import { sameSpec, toSpec } from '../domain/scenario-spec.ts';
 import type { NodeLink } from './node-link.ts';
 import type { ProgressDisplay } from './progress.ts';
+import { saveExport } from './save-export.ts';
 import { plain } from './terminal.ts';
 
 /** Seconds between two looks at a scenario. */
@@ -69,7 +63,8 @@ export async function runJob(
   if (scenario.outcome !== 'completed') {
     throw new TroupeError('unavailable', `${id} was stopped by somebody else; go on with: troupe start ${id}`);
   }
-  return { scenario, out: job.out, elapsedMs, ...(await save(link, id, job.out)) };
+  const { frames, detections } = await link.call(client => saveExport(client, id, { out: job.out, format: 'jsonl' }));
+  return { scenario, out: job.out, elapsedMs, frames: frames ?? 0, detections };
 }
 
 /** J1 */
@@ -106,46 +101,6 @@ function failure({ id, error, outcome }: ScenarioView): TroupeError {
   const what = error === null ? `${id} ended ${outcome}` : `${id} failed: ${error.message}`;
   const where = error?.frame === undefined ? '' : ` (at frame ${error.frame})`;
   return new TroupeError('unavailable', `${what}${where}`);
-}
-
-/** J2 */
-async function save(link: NodeLink, id: string, out: string): Promise<Pick<JobResult, 'frames' | 'detections'>> {
-  const part = path.join(path.dirname(out), `.${path.basename(out)}.${randomBytes(4).toString('hex')}.part`);
-  try {
-    return await link.call(async client => {
-      const tally = new Tally();
-      await pipeline(client.export(id, 'jsonl'), chunks => tally.pass(chunks), createWriteStream(part));
-      await rename(part, out);
-      return tally;
-    });
-  } finally {
-    await rm(part, { force: true });
-  }
-}
-
-/** Counts what passes. */
-class Tally {
-  frames = 0;
-  readonly detections = new Map<string, number>();
-  #rest = '';
-  readonly #decoder = new TextDecoder();
-
-  async *pass(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-    for await (const chunk of chunks) {
-      const lines = (this.#rest + this.#decoder.decode(chunk, { stream: true })).split('\n');
-      this.#rest = lines.pop() ?? '';
-      for (const line of lines) this.#count(parse(Prediction, JSON.parse(line), 'a line of the export'));
-      yield chunk;
-    }
-  }
-
-  #count(prediction: Prediction): void {
-    this.frames += 1;
-    if (!('detections' in prediction)) return;
-    for (const { class: name } of prediction.detections) {
-      this.detections.set(name, (this.detections.get(name) ?? 0) + 1);
-    }
-  }
 }
 
 export function summary({ scenario, out, frames, elapsedMs, detections }: JobResult): string {

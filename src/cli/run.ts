@@ -11,14 +11,12 @@ import { type Flags, type Options, settings } from '../infra/config.ts';
 import { type Job, type JobResult, runJob, summary } from './job.ts';
 import { NodeLink } from './node-link.ts';
 import { progressDisplay } from './progress.ts';
-import { interruptions } from './signals.ts';
-import { json, plain } from './terminal.ts';
+import { json, plain, quoted } from './terminal.ts';
 
 /** @returns the exit code */
-export async function run(video: string, flags: Flags): Promise<number> {
+export async function run(video: string, flags: Flags, interrupted: AbortSignal): Promise<number> {
   const given = settings(flags);
   const job = jobOf(video, given);
-  const interrupted = interruptions();
   try {
     const result = await onSomeNode(job, flags, interrupted);
     const { scenario, out } = result;
@@ -94,6 +92,3 @@ function optionsOf(flags: Flags, id: string): string {
     })
     .join('');
 }
-
-/** For a POSIX shell. */
-const quoted = (text: string): string => (/^[\w./:,@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

@@ -14,16 +14,17 @@ const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 export const plain = (text: string): string => text.replaceAll(UNSAFE, '');
 
 /** T1: JSON that shows unsafe characters as escapes; the line breaks are the document's own layout. */
-export function json(value: unknown): string {
-  const escaped = (unsafe: string): string =>
-    unsafe === '\n'
-      ? unsafe
-      : Array.from(
-          { length: unsafe.length },
-          (_, i) => `\\u${unsafe.charCodeAt(i).toString(16).padStart(4, '0')}`,
-        ).join('');
-  return JSON.stringify(value, null, 2).replaceAll(UNSAFE, escaped);
-}
+export const json = (value: unknown): string => JSON.stringify(value, null, 2).replaceAll(UNSAFE, escaped);
+
+/** The same on one line. */
+export const jsonLine = (value: unknown): string => JSON.stringify(value).replaceAll(UNSAFE, escaped);
+
+const escaped = (unsafe: string): string =>
+  unsafe === '\n'
+    ? unsafe
+    : Array.from({ length: unsafe.length }, (_, i) => `\\u${unsafe.charCodeAt(i).toString(16).padStart(4, '0')}`).join(
+        '',
+      );
 
 export type Cell = string | number | null;
 
@@ -55,6 +56,13 @@ export function drawTree(root: TreeNode): string {
   return [describe(root), ...below(root.children, '')].join('\n');
 }
 
+/** The same by path, a line an actor. */
+export function treeLines(root: TreeNode, above = ''): Map<string, string> {
+  const path = above === '' ? root.id : `${above} > ${root.id}`;
+  const below = root.children.flatMap(child => [...treeLines(child, path)]);
+  return new Map([[path, `${above === '' ? '' : `${plain(above)} > `}${describe(root)}`], ...below]);
+}
+
 const describe = ({ id, state, strategy, pid, attempt, restarts }: TreeNode): string =>
   plain(
     [
@@ -66,3 +74,7 @@ const describe = ({ id, state, strategy, pid, attempt, restarts }: TreeNode): st
       ...(restarts === 0 ? [] : [`restarts ${restarts}`]),
     ].join('  '),
   );
+
+/** For a POSIX shell. */
+export const quoted = (text: string): string =>
+  /^[\w./:,@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;

@@ -7,13 +7,11 @@
 import { once } from 'node:events';
 import { type Flags, nodeConfig } from '../infra/config.ts';
 import { startNode } from '../system.ts';
-import { interruptions } from './signals.ts';
 import { plain } from './terminal.ts';
 
 /** @returns the exit code */
-export async function up(flags: Flags): Promise<number> {
+export async function up(flags: Flags, interrupted: AbortSignal): Promise<number> {
   const config = nodeConfig(flags);
-  const interrupted = interruptions();
   const log = (line: string): void => {
     process.stderr.write(`${line.split('\n').map(plain).join('\n')}\n`);
   };

@@ -18,7 +18,7 @@ import { NodeRole } from '../domain/node.ts';
 import { invalidRequest, parse, problemsOf } from '../domain/parse.ts';
 import { PlacementStrategy } from '../domain/placement-strategy.ts';
 import { Sampling } from '../domain/sampling.ts';
-import { ScenarioRequest } from '../domain/scenario.ts';
+import { ScenarioRequest, ScenarioState } from '../domain/scenario.ts';
 import { asset } from './process/assets.ts';
 
 const Text = Type.String({ minLength: 1, maxLength: 4096 });
@@ -57,6 +57,11 @@ export const Options = Type.Partial(
     // of a command
     url: Url,
     json: Type.Boolean(),
+    watch: Type.Boolean(),
+    state: ScenarioState,
+    run: Type.Integer({ minimum: 1 }),
+    format: Type.Union([Type.Literal('jsonl'), Type.Literal('csv'), Type.Literal('coco')]),
+    manifest: Text,
     // of a scenario
     id: Id,
     out: Text,
@@ -221,6 +226,13 @@ export const programs = (): Programs => ({
   searchPath: process.env['PATH'] ?? '',
   own: asset('.troupe', 'bin'),
 });
+
+/** A video that the model shapes finds something in, as a command may name it here. */
+export const demoVideo = ({ cwd }: Surroundings = here()): string => {
+  const file = asset('test_videos', 'test_video.mp4');
+  const near = path.relative(cwd, file);
+  return near.startsWith('..') ? file : near;
+};
 
 export const defaultSlots = (): number => 2 * availableParallelism();
 /** One runner at a time dies, mostly; without spares a restart waits for a process to start. */
