@@ -10,7 +10,9 @@ enableCompileCache(asset('.troupe', 'code-cache'));
 const roleFlag = process.argv.indexOf('--role');
 const role = roleFlag > 1 && roleFlag <= 2 ? process.argv[roleFlag + 1] : undefined;
 
-if (!isMainThread || role === 'inference-worker') {
+if (role === 'decoder-thread') {
+  await (await import('./infra/video/wasm-thread.ts')).serve();
+} else if (!isMainThread || role === 'inference-worker') {
   await (await import('./infra/inference/worker.ts')).serve();
 } else if (role === 'runner') {
   await (await import('./runner-main.ts')).main();

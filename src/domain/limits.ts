@@ -116,6 +116,12 @@ export const LIMITS = {
   /** Lines kept of what a media tool complains of (the rest is counted), and their length. */
   complaintLines: 20,
   complaintChars: 500,
+  /**
+   * What a decoder in a thread may be ahead of its reader, beside the ring; powers of two. A picture of 640 × 640 has 1200 KiB; a
+   * frame's time some 50 bytes.
+   */
+  threadStdoutBytes: 1024 * KIB,
+  threadSideBytes: 64 * KIB,
   /** Packets decoded to learn the first frame's time and size; B-frames may come a few packets after it. */
   probePackets: 16,
   /** A media tool telling its version. */

@@ -2,6 +2,9 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 
+/** Defined in bundles only: `scripts/bundle.ts`. */
+declare const TROUPE_BUNDLE: true | undefined;
+
 /**
  * The folder that holds `models/`, `test_videos/` and `package.json`: found upwards from this file, which in a bundle
  * is the bundle itself.
@@ -16,3 +19,7 @@ export const root: string = (() => {
 
 /** Absolute path of a file that ships with Troupe. */
 export const asset = (...parts: readonly string[]): string => path.join(root, ...parts);
+
+/** Absolute path of a file of an npm package that is not imported but read. */
+export const part = (name: string, ...parts: readonly string[]): string =>
+  asset(typeof TROUPE_BUNDLE === 'undefined' ? 'node_modules' : 'parts', name, ...parts);

@@ -5,7 +5,7 @@ import { childEnvironment } from '../config.ts';
 import { entry } from './entry.ts';
 
 /** Roles of the program besides the command line. */
-export type Role = 'runner' | 'inference-worker';
+export type Role = 'runner' | 'inference-worker' | 'decoder-thread';
 
 /**
  * A runner's garbage is short-lived and small: with V8's default of 16 MiB and more per semi-space its resident size
@@ -22,7 +22,7 @@ export function selfExec(role: Role, options: SpawnOptions): ChildProcess {
   });
 }
 
-/** A worker thread in `role`; what it is to do comes as a message. */
-export function selfThread(role: Role): Worker {
-  return new Worker(entry(), { argv: ['--role', role] });
+/** A worker thread in `role`; what it is to do is `workerData`, or comes as a message. */
+export function selfThread(role: Role, workerData?: unknown): Worker {
+  return new Worker(entry(), { argv: ['--role', role], workerData });
 }

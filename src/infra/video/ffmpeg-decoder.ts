@@ -47,7 +47,7 @@ export interface FfmpegOptions {
  */
 export async function ffmpegDecoder(options: FfmpegOptions): Promise<Decoder> {
   const run = nativeRun(options);
-  return decoderOn(run, options.engine ?? (await engineOf(options.ffmpeg, run)), options.threads);
+  return decoderOn(run, options.engine ?? `ffmpeg ${await versionOf(options.ffmpeg, run)}`, options.threads);
 }
 
 export const nativeRun =
@@ -88,7 +88,7 @@ export function decoderOn(run: RunMedia, engine: string, threads = 1): Decoder {
   };
 }
 
-async function engineOf(ffmpeg: string, run: RunMedia): Promise<string> {
+export async function versionOf(ffmpeg: string, run: RunMedia): Promise<string> {
   const signal = AbortSignal.timeout(LIMITS.toolStartMs);
   const said = await output(run('ffmpeg', ['-version'], signal), {
     subject: ffmpeg,
@@ -98,7 +98,7 @@ async function engineOf(ffmpeg: string, run: RunMedia): Promise<string> {
   const version = /^ffmpeg version (\S+)/.exec(said)?.[1];
   if (version === undefined) throw new TroupeError('decode_failed', `${ffmpeg} is not ffmpeg. Run \`npm run setup\`.`);
   // 5.1.9-0+deb12u1 → 5.1.9; a build from git keeps its whole name.
-  return `ffmpeg ${/^\d+(\.\d+)+/.exec(version)?.[0] ?? version}`;
+  return /^\d+(\.\d+)+/.exec(version)?.[0] ?? version;
 }
 
 async function expectUnchanged({ path, source }: DecodeRequest): Promise<void> {
