@@ -214,6 +214,7 @@ class Place implements AsyncDisposable {
       workers: 1,
       roots: [import.meta.dirname],
       placement: 'least_loaded',
+      decoder: 'auto',
       token: null,
       relaxedSync: false,
       replicas: null,

@@ -18,13 +18,14 @@ import { natsBus } from './infra/nats/bus.ts';
 import { connect } from './infra/nats/connection.ts';
 import { natsPredictionLog } from './infra/nats/prediction-log.ts';
 import { machineMs, systemClock, systemRandom } from './infra/process/system-clock.ts';
-import { ffmpegDecoder } from './infra/video/ffmpeg-decoder.ts';
+import { DecoderChoice, openDecoder } from './infra/video/choose-decoder.ts';
 
 const RunnerSettings = Type.Object({
   natsUrl: Type.String(),
   credsFile: Type.Union([Type.String(), Type.Null()]),
-  ffmpeg: Type.String(),
-  ffprobe: Type.String(),
+  decoder: DecoderChoice,
+  /** What that decoder was found to be. */
+  engine: Type.String(),
   /** Inference threads to start before a job is known. */
   workers: Type.Integer({ minimum: 1 }),
 });
@@ -55,8 +56,9 @@ export async function main(): Promise<void> {
   const next = async (): Promise<unknown> => ((await said.next()).value as unknown[])[0];
   const first = await next();
   const { settings } = parse(Prepare, first, 'The settings of the node');
-  const { credsFile, natsUrl, ffmpeg, ffprobe, workers } = settings;
+  const { credsFile, natsUrl, workers } = settings;
   const inference = inferenceFactory(workers);
+  const decoder = openDecoder(settings.decoder, settings.engine);
   const name = `troupe runner ${process.pid}`;
   await using nats = await connect(natsUrl, credsFile === null ? { name } : { name, credsFile });
   const isSpare = !('job' in (first as object));
@@ -68,7 +70,7 @@ export async function main(): Promise<void> {
     bus: natsBus(nats),
     clock: systemClock,
     random: systemRandom,
-    decoder: await ffmpegDecoder({ ffmpeg, ffprobe, engine: job.engine.decoder }),
+    decoder: await decoder,
     inference,
   };
   const startedAt = systemClock.monotonic() - (machineMs() - sentAtMs);

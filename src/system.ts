@@ -76,11 +76,10 @@ import { natsPredictionLog } from './infra/nats/prediction-log.ts';
 import { provision } from './infra/nats/provision.ts';
 import { natsStateStore } from './infra/nats/state-store.ts';
 import { asset } from './infra/process/assets.ts';
-import { findFfmpeg } from './infra/process/find-program.ts';
 import { processLauncher } from './infra/process/launcher.ts';
 import { systemClock as clock, systemRandom as random } from './infra/process/system-clock.ts';
 import { openProjection } from './infra/sqlite/projection-store.ts';
-import { ffmpegDecoder } from './infra/video/ffmpeg-decoder.ts';
+import { chooseDecoder, openDecoder } from './infra/video/choose-decoder.ts';
 import { resolveSource } from './infra/video/source-file.ts';
 
 export interface RunningNode {
@@ -110,7 +109,7 @@ const STOP_MS = 5_000;
 /**
  * Starts a node; resolves when it serves.
  * @param parts the real ones where none is given
- * @throws TroupeError with what to do: DATA or port in use, no nats-server, no ffmpeg
+ * @throws TroupeError with what to do: DATA or port in use, no nats-server
  */
 export async function startNode(
   config: NodeConfig,
@@ -238,18 +237,13 @@ export async function startNode(
     closers.push(() => presence.close());
     let spares: SpareRunners | null = null;
     if (has('runner')) {
-      const media = findFfmpeg({ given: config.programs.ffmpeg, ...config.programs });
-      const decoder = parts.decoder ?? (media === null ? null : await ffmpegDecoder(media));
-      if (decoder === null) {
-        throw new TroupeError(
-          'unavailable',
-          'ffmpeg and ffprobe were not found. Install ffmpeg (apt-get install ffmpeg), set TROUPE_FFMPEG, or run: npm run setup',
-        );
-      }
+      const { choice, why } = chooseDecoder(config.decoder, { given: config.programs.ffmpeg, ...config.programs });
+      const decoder = parts.decoder ?? (await openDecoder(choice));
+      if (why !== null) log(`video is decoded by ${decoder.engine}, ${why}`);
       const runners = await supervise('runners', DYNAMIC);
       await child('runners', { type: 'supervisor', start: async () => runners });
       const engine = { decoder: decoder.engine, ...ENGINE, cpu: cpuClass() };
-      const settings = { natsUrl, credsFile, ...media, workers: config.workers };
+      const settings = { natsUrl, credsFile, decoder: choice, engine: decoder.engine, workers: config.workers };
       const idle = await supervise('spares', DYNAMIC);
       const launcher = new SpareRunners(
         {

@@ -29,6 +29,11 @@ export const up: Verb = {
     option('--slots <n>', 'runners it takes at most (twice the cores)'),
     option('--spares <n>', 'idle runner processes kept ready, so that a restart need not wait for one (1)'),
     repeatable('--root <dir>', 'a folder to read files below, repeatable (the current folder and DATA)'),
+    option(
+      '--decoder <which>',
+      'native (ffmpeg), wasm (ffmpeg.wasm, brought along, slower), or auto: the first there is (auto)',
+      ['auto', 'native', 'wasm'],
+    ),
     option('--placement <strategy>', 'which node to ask first: least_loaded, round_robin or hot_model (least_loaded)'),
     option('--token <token>', 'wanted of every request; needed when --host is not loopback'),
     option('--relaxed-sync', 'faster writes that a power failure may lose'),

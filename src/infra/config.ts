@@ -24,6 +24,14 @@ import { asset } from './process/assets.ts';
 const Text = Type.String({ minLength: 1, maxLength: 4096 });
 const Url = Type.String({ pattern: '^https?://\\S+$' });
 const Ms = Type.Integer({ minimum: 1, maximum: LIMITS.livenessMs });
+
+/**
+ * - `auto`: the native ffmpeg where there is one, else ffmpeg.wasm.
+ * - `native`, `wasm`: this one or none.
+ */
+const DecoderOption = Type.Union([Type.Literal('auto'), Type.Literal('native'), Type.Literal('wasm')]);
+export type DecoderOption = Static<typeof DecoderOption>;
+
 const { threshold, iou, classes, segments, model } = ScenarioRequest.properties;
 const { every, fps, from, to } = Sampling.properties;
 
@@ -43,6 +51,7 @@ export const Options = Type.Partial(
     spares: Type.Integer({ minimum: 0, maximum: LIMITS.spares }),
     root: Type.Array(Text, { minItems: 1 }),
     placement: PlacementStrategy,
+    decoder: DecoderOption,
     token: Type.String({ pattern: '^[\\x21-\\x7e]+$' }),
     'relaxed-sync': Type.Boolean(),
     replicas: Type.Integer({ minimum: 1, maximum: 5 }),
@@ -156,6 +165,8 @@ export interface NodeConfig {
   readonly roots: readonly string[];
   /** In which order the orchestrators of this node ask runner nodes. */
   readonly placement: PlacementStrategy;
+  /** Which decoder its runners use. */
+  readonly decoder: DecoderOption;
   readonly token: string | null;
   readonly relaxedSync: boolean;
   /** Copies of every stream and bucket; null: 3 where NATS is a cluster, else 1. An existing one never gets fewer. */
@@ -269,6 +280,7 @@ export function nodeConfig(flags: Flags = {}, around: Surroundings = here()): No
     spares: given.spares ?? DEFAULT_SPARES,
     roots: roots ?? [around.cwd, data],
     placement: given.placement ?? 'least_loaded',
+    decoder: given.decoder ?? 'auto',
     token: given.token ?? null,
     relaxedSync: given['relaxed-sync'] ?? false,
     replicas: given.replicas ?? null,

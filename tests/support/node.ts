@@ -58,6 +58,7 @@ export async function startTestNode(
       spares: DEFAULT_SPARES,
       roots: [root, path.join(root, '..', 'shared'), tmpdir()],
       placement: 'least_loaded',
+      decoder: 'auto',
       token: null,
       relaxedSync: false,
       replicas: null,

@@ -1,0 +1,42 @@
+/** Which decoder a node uses, and why. */
+import Type, { type Static } from 'typebox';
+import type { Decoder } from '../../actors/ports/decoder.ts';
+import { TroupeError } from '../../domain/errors.ts';
+import type { DecoderOption } from '../config.ts';
+import { findFfmpeg, type ProgramSearch } from '../process/find-program.ts';
+import { ffmpegDecoder } from './ffmpeg-decoder.ts';
+import { wasmDecoder } from './wasm-ffmpeg.ts';
+
+/** As a node hands it to its runners. */
+export const DecoderChoice = Type.Union([
+  Type.Object({ kind: Type.Literal('native'), ffmpeg: Type.String(), ffprobe: Type.String() }),
+  Type.Object({ kind: Type.Literal('wasm') }),
+]);
+export type DecoderChoice = Static<typeof DecoderChoice>;
+
+const HOW_TO_GET =
+  'Install ffmpeg (apt-get install ffmpeg), name it in TROUPE_FFMPEG, or bring it with `npm run setup`.';
+
+/**
+ * @returns also why it is this one; null when nobody need be told
+ * @throws TroupeError unavailable: `native` is wanted and not there; invalid_request: TROUPE_FFMPEG names no program
+ */
+export function chooseDecoder(
+  option: DecoderOption,
+  search: ProgramSearch,
+): { readonly choice: DecoderChoice; readonly why: string | null } {
+  if (option === 'wasm') return { choice: { kind: 'wasm' }, why: 'as --decoder wasm asks.' };
+  const found = findFfmpeg(search);
+  if (found !== null) return { choice: { kind: 'native', ...found }, why: null };
+  if (option === 'native') throw new TroupeError('unavailable', `ffmpeg and ffprobe were not found. ${HOW_TO_GET}`);
+  return { choice: { kind: 'wasm' }, why: `since ffmpeg and ffprobe were not found; it is slower. ${HOW_TO_GET}` };
+}
+
+/**
+ * @param engine what it was found to be, when that is known: it is not asked again
+ * @throws TroupeError decode_failed: it cannot be run
+ */
+export const openDecoder = (choice: DecoderChoice, engine?: string): Promise<Decoder> =>
+  choice.kind === 'native'
+    ? ffmpegDecoder({ ...choice, ...(engine === undefined ? {} : { engine }) })
+    : wasmDecoder(engine);
