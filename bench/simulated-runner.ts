@@ -13,6 +13,7 @@ import { RUNNER_EXIT, type RunnerBeat, type Startup } from '../src/domain/messag
 import type { Prediction } from '../src/domain/prediction.ts';
 import { attemptKey } from '../src/domain/scenario-doc.ts';
 import { SUBJECTS } from '../src/domain/subjects.ts';
+import { nextTraceparent } from '../src/domain/traceparent.ts';
 
 export type SimulatedRunnerPorts = LogWriterPorts & { readonly bus: Bus };
 
@@ -70,7 +71,8 @@ async function attempt(
   const { scenario, run, segment, attempt: number, lastSeq } = assignment;
   const openBy = ports.clock.monotonic() + LIMITS.claimMs;
   const key = { scenario, run, segment };
-  const claim = { key, attempt: number, lastSeq, source: source.identity, engine, openBy };
+  const traceparent = nextTraceparent(assignment.traceparent, ports.random);
+  const claim = { key, attempt: number, lastSeq, source: source.identity, engine, traceparent, openBy };
   const opened = await LogWriter.open(ports, claim, signal);
   if (opened.kind === 'ended') return { reason: 'normal', result: 'end', seq: opened.seq, fruitful: false };
   const { from, position, predictions } = batchAfter(opened.position);

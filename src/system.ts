@@ -267,6 +267,7 @@ export async function startNode(
             {
               bus,
               clock,
+              random,
               mailbox,
               launcher,
               models,

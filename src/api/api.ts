@@ -13,6 +13,7 @@ import type { ClusterGateway, ScenarioGateway } from '../actors/ports/gateway.ts
 import type { Journal } from '../actors/ports/journal.ts';
 import type { PredictionReader } from '../actors/ports/projection.ts';
 import { TroupeError } from '../domain/errors.ts';
+import { knownRequestId } from '../domain/ids.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { invalidRequest, problemsOf } from '../domain/parse.ts';
 import { accessCheck } from './access.ts';
@@ -51,7 +52,7 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   const app = fastify({
     bodyLimit: LIMITS.requestBytes,
     return503OnClosing: false,
-    genReqId: raw => givenRequestId(raw.headers['x-request-id']) ?? random.token(16),
+    genReqId: raw => knownRequestId(raw.headers['x-request-id']) ?? random.token(16),
     frameworkErrors: (error, request, reply) => sendProblem(error, request, reply, onDefect),
     clientErrorHandler: (error, socket) => refuseConnection(error, socket, random.token(16)),
   }).withTypeProvider<TypeBoxTypeProvider>();
@@ -104,10 +105,6 @@ const PARTS: Readonly<Record<string, string>> = {
   params: 'The path',
   querystring: 'The query',
 };
-
-/** A caller's own request id is kept when it is harmless in a header and a log. */
-const givenRequestId = (value: string | string[] | undefined): string | null =>
-  typeof value === 'string' && /^[A-Za-z0-9_.-]{1,64}$/.test(value) ? value : null;
 
 /** H1 */
 function withNumbers(schema: TSchema, data: unknown): unknown {

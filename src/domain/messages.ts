@@ -34,6 +34,8 @@ export const Assignment = Type.Object({
   /** Required to be equal, once known, unless mixed engines are allowed. */
   engine: Type.Union([Engine, Type.Null()]),
   modelSha256: Type.Union([Type.String(), Type.Null()]),
+  /** W3C Trace Context: of the command that started the scenario. */
+  traceparent: Type.Optional(Type.String()),
 });
 export type Assignment = Static<typeof Assignment>;
 

@@ -83,6 +83,8 @@ export interface ScenarioDoc {
   readonly history: readonly HistoryEntry[];
   readonly createdAt: string;
   readonly updatedAt: string;
+  /** Of the command that last started it: what its runners do goes on with that trace. Absent in documents of older versions. */
+  readonly traceparent?: string;
   /** The key and body this scenario was created with, if any. */
   readonly idempotency: { readonly key: string; readonly body: string; readonly at: string } | null;
   /** Set while a DELETE waits for the log to be gone: the scenario is no longer visible. */
@@ -104,6 +106,7 @@ export function assignmentOf(doc: ScenarioDoc, ref: AttemptBody): Assignment | n
     source: doc.source,
     engine: doc.spec.allowMixedEngine ? null : doc.engine,
     modelSha256: doc.model?.sha256 ?? null,
+    ...(doc.traceparent === undefined ? {} : { traceparent: doc.traceparent }),
   };
 }
 

@@ -18,6 +18,7 @@ export type Fault = 'unheard' | 'unsent' | 'retry';
 export const at = (to: number): Position => ({ to, prevPts: null, lastPts: to * 40, startPts: 0, frames: to + 1 });
 const SOURCE = { size: 1, sha256: 'ab' };
 const ENGINE = { decoder: 'ffmpeg 5', onnxruntime: '1', provider: 'cpu', cpu: 'x64' };
+const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 
 /** The log with trouble on its way. */
 export function troubled(
@@ -50,7 +51,7 @@ export const opening = (
 ): Promise<Opened> =>
   LogWriter.open(
     { log, clock: systemClock, random: systemRandom },
-    { key, attempt, lastSeq, source: SOURCE, engine: ENGINE, openBy },
+    { key, attempt, lastSeq, source: SOURCE, engine: ENGINE, traceparent: TRACEPARENT, openBy },
     new AbortController().signal,
   );
 

@@ -10,6 +10,7 @@ import type { Assignment, Exited, StartAnswer, StopAnswer } from '../../src/doma
 import { toSpec } from '../../src/domain/scenario-spec.ts';
 import { SUBJECTS } from '../../src/domain/subjects.ts';
 import { MemoryServer } from '../../src/infra/memory/memory-server.ts';
+import { SeededRandom } from '../../src/infra/memory/seeded-random.ts';
 import { VirtualClock } from '../../src/infra/memory/virtual-clock.ts';
 import { collect } from '../contract/backends.ts';
 import { ENGINE, MODEL, SOURCE } from './scripted.ts';
@@ -40,6 +41,7 @@ async function start(slots = 4) {
     {
       bus: server.bus(),
       clock,
+      random: new SeededRandom(1),
       mailbox: {
         ...mailbox,
         send: async message => {

@@ -138,6 +138,7 @@ export class Cluster {
       {
         bus: server.bus(),
         clock,
+        random: new SeededRandom(2),
         mailbox: server.mailbox(),
         launcher: {
           launch: async () => {

@@ -189,6 +189,7 @@ export class World {
       {
         bus: process.bus(),
         clock,
+        random: this.random,
         mailbox: process.mailbox(),
         launcher: {
           launch: async (_role, orders) => this.#launch(entry, (orders as { job: RunnerJob }).job),

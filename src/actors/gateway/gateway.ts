@@ -16,6 +16,7 @@ import { countSelected } from '../../domain/sampling.ts';
 import type { Progress, ScenarioSpec, ScenarioState, ScenarioView } from '../../domain/scenario.ts';
 import { attemptKey, isComplete, lastSeqOf, type ScenarioDoc, scenarioView } from '../../domain/scenario-doc.ts';
 import { HEADERS, SUBJECTS } from '../../domain/subjects.ts';
+import { nextTraceparent } from '../../domain/traceparent.ts';
 import type { TreeNode } from '../../domain/tree.ts';
 import { type Bus, NoResponder, type Subscription } from '../ports/bus.ts';
 import type { Clock, Random } from '../ports/clock.ts';
@@ -91,12 +92,15 @@ export class Gateway implements ScenarioGateway, ClusterGateway {
 
   async command(id: string, verb: ScenarioVerb, body: unknown, options: CommandOptions): Promise<CommandAnswer> {
     const { requestId, idempotencyKey: key } = options;
+    const traceparent = nextTraceparent(options.traceparent, this.#ports.random);
+    const about = { [HEADERS.requestId]: requestId, [HEADERS.traceparent]: traceparent };
     if (key !== undefined) {
       const to = { kind: 'idempotency', id: this.#ports.digest(key) };
-      await this.#ask({ to, class: 'sys', verb: 'claim', body: { scenario: id, request: body } }, requestId);
+      await this.#ask({ to, class: 'sys', verb: 'claim', body: { scenario: id, request: body } }, about);
     }
     const command = { to: { kind: 'scenario', id }, class: 'cmd' as const, verb, body };
-    const answer = await this.#ask(command, requestId, key === undefined ? {} : { [HEADERS.idempotencyKey]: key });
+    const headers = key === undefined ? about : { ...about, [HEADERS.idempotencyKey]: key };
+    const answer = await this.#ask(command, headers);
     const scenario = answer.scenario ?? null;
     this.#ports.mirror.learn(id, scenario, answer.revision);
     return { scenario: scenario === null ? null : this.#view(scenario), changed: answer.changed ?? true };
@@ -105,8 +109,7 @@ export class Gateway implements ScenarioGateway, ClusterGateway {
   /** G2. @throws TroupeError of the refusal */
   async #ask(
     { to, class: cls, verb, body }: Pick<OutgoingMessage, 'to' | 'class' | 'verb'> & { readonly body: unknown },
-    requestId: string,
-    headers: Readonly<Record<string, string>> = {},
+    headers: Readonly<Record<string, string>> & { readonly [HEADERS.requestId]: string },
   ): Promise<Answer> {
     const { bus, clock, random, inbox, mailbox } = this.#ports;
     const token = random.token(22);
@@ -129,8 +132,7 @@ export class Gateway implements ScenarioGateway, ClusterGateway {
         headers: {
           ...headers,
           [HEADERS.reply]: `${inbox}.${token}`,
-          [HEADERS.requestId]: requestId,
-          [HEADERS.id]: `request.${requestId}`,
+          [HEADERS.id]: `request.${headers[HEADERS.requestId]}`,
         },
         body: toJson(body ?? {}),
       });

@@ -1,9 +1,9 @@
 /** `troupe.api.scenario.<id>.<verb>`: the commands for `nats req`, answered with the scenario or the problem. */
 
 import { TroupeError, toProblem } from '../../domain/errors.ts';
-import { isId } from '../../domain/ids.ts';
+import { isId, knownRequestId } from '../../domain/ids.ts';
 import { toJson } from '../../domain/json.ts';
-import { SUBJECTS } from '../../domain/subjects.ts';
+import { HEADERS, SUBJECTS } from '../../domain/subjects.ts';
 import type { Bus, BusMessage } from '../ports/bus.ts';
 import type { Random } from '../ports/clock.ts';
 import type { ScenarioGateway, ScenarioVerb } from '../ports/gateway.ts';
@@ -28,11 +28,15 @@ export async function serveNatsApi(ports: NatsApiPorts, signal: AbortSignal): Pr
 async function answer({ bus, random, gateway }: NatsApiPorts, message: BusMessage): Promise<void> {
   let said: unknown;
   try {
+    const traceparent = message.headers[HEADERS.traceparent];
     const [id = '', verb = ''] = message.subject.split('.').slice(3);
     if (!isId(id)) throw new TroupeError('invalid_request', `'${id}' is no scenario id.`);
     if (verb === 'get') said = { scenario: await gateway.get(id) };
     else if (VERBS.has(verb))
-      said = await gateway.command(id, verb as ScenarioVerb, bodyOf(message), { requestId: random.token(16) });
+      said = await gateway.command(id, verb as ScenarioVerb, bodyOf(message), {
+        requestId: knownRequestId(message.headers[HEADERS.requestId]) ?? random.token(16),
+        ...(traceparent === undefined ? {} : { traceparent }),
+      });
     else
       throw new TroupeError('invalid_request', `There is no verb '${verb}'; there are get, ${[...VERBS].join(', ')}.`);
   } catch (error) {

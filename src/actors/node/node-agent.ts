@@ -36,9 +36,10 @@ import { parse } from '../../domain/parse.ts';
 import { ScenarioSpec } from '../../domain/scenario.ts';
 import { attemptKey } from '../../domain/scenario-doc.ts';
 import { type SourceInfo, sameIdentity } from '../../domain/source.ts';
-import { SUBJECTS } from '../../domain/subjects.ts';
+import { HEADERS, SUBJECTS } from '../../domain/subjects.ts';
+import { nextTraceparent } from '../../domain/traceparent.ts';
 import type { Bus, BusMessage, Subscription } from '../ports/bus.ts';
-import type { Clock } from '../ports/clock.ts';
+import type { Clock, Random } from '../ports/clock.ts';
 import type { Decoder } from '../ports/decoder.ts';
 import type { ModelCatalog } from '../ports/inference.ts';
 import type { Mailbox } from '../ports/mailbox.ts';
@@ -50,6 +51,7 @@ import type { ChildHandle, Supervisor } from '../runtime/supervisor.ts';
 export interface NodePorts {
   readonly bus: Bus;
   readonly clock: Clock;
+  readonly random: Random;
   readonly mailbox: Mailbox;
   readonly launcher: ProcessLauncher;
   readonly models: ModelCatalog;
@@ -261,7 +263,17 @@ export class NodeAgent {
         `${spec.source.uri} is not the file that this run began with. Start it with from=start.`,
       );
     }
-    const job = { assignment, node: id, path, source, model, engine, workers, heartbeatMs };
+    const traceparent = nextTraceparent(assignment.traceparent, this.#ports.random);
+    const job = {
+      assignment: { ...assignment, traceparent },
+      node: id,
+      path,
+      source,
+      model,
+      engine,
+      workers,
+      heartbeatMs,
+    };
     const checkedMs = Math.round(this.#ports.clock.monotonic() - askedAt);
     const process = await this.#launch(assignment, { job, settings: runnerSettings }, checkedMs);
     this.#warmUp(spec.model);
@@ -303,6 +315,7 @@ export class NodeAgent {
   /** A3: from the runner's words and its process' exit to one report. */
   async #watch(assignment: Assignment, process: ProcessHandle, checkedMs: number): Promise<void> {
     const { scenario, run, segment, attempt } = assignment;
+    const headers = { [HEADERS.traceparent]: nextTraceparent(assignment.traceparent, this.#ports.random) };
     const ref = { scenario, run, segment, attempt };
     let outcome: Omit<Exited, keyof AttemptBody> | null = null;
     let seq = 0;
@@ -312,7 +325,7 @@ export class NodeAgent {
       if (said.kind === 'committed') {
         seq = said.seq;
         const startup = { ...said.startup, checkedMs };
-        told = this.#tell(ref, 'progressed', { ...ref, seq, frame: said.frame, startup });
+        told = this.#tell(ref, headers, 'progressed', { ...ref, seq, frame: said.frame, startup });
       } else {
         const { kind: _, ...rest } = said;
         outcome = rest;
@@ -328,7 +341,7 @@ export class NodeAgent {
       seq,
       fruitful: seq > 0,
     };
-    await this.#tell(ref, 'exited', { ...ref, ...(outcome ?? died) });
+    await this.#tell(ref, headers, 'exited', { ...ref, ...(outcome ?? died) });
     const taken = this.#taken.get(attemptKey(ref));
     if (taken !== undefined) {
       taken.reported = true;
@@ -338,9 +351,9 @@ export class NodeAgent {
   }
 
   /** Until it is stored; a scenario whose mailbox is full is told when it has room. */
-  async #tell(ref: AttemptBody, verb: string, body: unknown): Promise<void> {
+  async #tell(ref: AttemptBody, headers: BusMessage['headers'], verb: string, body: unknown): Promise<void> {
     const to = { kind: 'scenario', id: ref.scenario };
-    const message = { to, class: 'sys' as const, verb, headers: {}, body: toJson(body) };
+    const message = { to, class: 'sys' as const, verb, headers, body: toJson(body) };
     while (!this.#stop.signal.aborted) {
       try {
         await this.#ports.mailbox.send(message);

@@ -21,7 +21,7 @@ import { type NodeView, unfit } from '../../domain/node.ts';
 import { parse } from '../../domain/parse.ts';
 import type { PlacementStrategy } from '../../domain/placement-strategy.ts';
 import { assignmentOf, type ScenarioDoc } from '../../domain/scenario-doc.ts';
-import { SUBJECTS } from '../../domain/subjects.ts';
+import { HEADERS, SUBJECTS } from '../../domain/subjects.ts';
 import { type Bus, NoResponder } from '../ports/bus.ts';
 import type { Clock, Timer } from '../ports/clock.ts';
 import type { NodeDirectory } from '../ports/node-directory.ts';
@@ -146,7 +146,9 @@ class PlacementDesk {
         const answer = await this.#ask(node.id, assignment, ask.signal);
         if (answer.kind === 'accepted') {
           const { kind: _, ...taken } = answer;
-          ask.answer.resolve({ verb: 'accepted', body: { ...refOf(ask.placement), node: node.id, ...taken } });
+          const { traceparent } = assignment;
+          const body = { ...refOf(ask.placement), node: node.id, ...taken };
+          ask.answer.resolve({ verb: 'accepted', body, ...(traceparent === undefined ? {} : { traceparent }) });
           return;
         }
         ask.refusals.set(node.id, { ...answer.problem, pid: node.pid });
@@ -292,10 +294,12 @@ async function askNode(
   signal: AbortSignal,
 ): Promise<StartAnswer | { readonly kind: 'lost'; readonly problem: ProblemBody }> {
   const body = toJson(assignment);
+  const { traceparent } = assignment;
+  const headers = traceparent === undefined ? undefined : { [HEADERS.traceparent]: traceparent };
   for (let mayHaveIt = false; ; mayHaveIt = true) {
     signal.throwIfAborted();
     try {
-      const { body: bytes } = await bus.request(SUBJECTS.control(node, 'start'), body, answerMs);
+      const { body: bytes } = await bus.request(SUBJECTS.control(node, 'start'), body, answerMs, headers);
       return parse(StartAnswer, fromJson(bytes), `The answer of node ${node}`);
     } catch (error) {
       const unheard = error instanceof NoResponder;

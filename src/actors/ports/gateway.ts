@@ -8,6 +8,8 @@ export type ScenarioVerb = 'create' | 'start' | 'stop' | 'delete';
 
 export interface CommandOptions {
   readonly requestId: string;
+  /** As the caller sent it, whatever it is (W3C Trace Context). */
+  readonly traceparent?: string;
   readonly idempotencyKey?: string;
 }
 

@@ -25,6 +25,8 @@ export interface Attempt {
   readonly lastSeq: number;
   readonly source: SourceIdentity;
   readonly engine: Engine;
+  /** W3C Trace Context: of the runner's own span. */
+  readonly traceparent: string;
   /** On the clock's monotonic time: a log that has not been opened by then never is (L10). */
   readonly openBy: number;
 }
@@ -129,6 +131,7 @@ export class LogWriter {
       nonce: this.#nonce,
       n: this.#n,
       at: new Date(this.#ports.clock.now()).toISOString(),
+      traceparent: this.#attempt.traceparent,
       ...said,
     } as LogRecord;
     try {

@@ -23,6 +23,7 @@ import { FrameSelector } from '../../domain/sampling.ts';
 import { attemptKey } from '../../domain/scenario-doc.ts';
 import type { SourceInfo } from '../../domain/source.ts';
 import { SUBJECTS } from '../../domain/subjects.ts';
+import { nextTraceparent } from '../../domain/traceparent.ts';
 import type { Bus } from '../ports/bus.ts';
 import type { Timer } from '../ports/clock.ts';
 import type { Decoder, FrameSink } from '../ports/decoder.ts';
@@ -126,7 +127,8 @@ export class Runner {
     const { scenario, run, segment, attempt, lastSeq, spec } = assignment;
     const key = { scenario, run, segment };
     const openBy = this.#startedAt + LIMITS.claimMs;
-    const claim = { key, attempt, lastSeq, source: source.identity, engine, openBy };
+    const traceparent = nextTraceparent(assignment.traceparent, this.#ports.random);
+    const claim = { key, attempt, lastSeq, source: source.identity, engine, traceparent, openBy };
     const { width, height } = model.info.input;
     const slots = workers * LIMITS.ringSlotsPerWorker + LIMITS.ringSlotsLead;
     const ring = new FrameRing(slots, 3 * width * height);

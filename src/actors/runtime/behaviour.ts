@@ -27,6 +27,8 @@ export interface Context {
   /** Wall clock, ms. One reading for the whole `receive`. */
   readonly now: number;
   readonly random: Random;
+  /** What this step causes says that it comes from here (W3C Trace Context). */
+  readonly traceparent: string;
   /** What an earlier incarnation of this id left behind when it was deleted; empty otherwise. */
   readonly remnant: Readonly<Record<string, unknown>>;
   /** Sends through the outbox: at least once, in order per receiver, repeats dropped there. */
@@ -92,6 +94,8 @@ export interface Behaviour<State> {
   monitors?(state: State): readonly Monitor[];
   /** The child table, for `/tree`. */
   inspect?(state: State): readonly ChildRow[];
+  /** The trace that this actor's timers, signals and messages without one go on with. */
+  trace?(state: State): string | undefined;
   /** Brings a state of an older version to this one. */
   upgrade?(state: unknown, version: number): State;
   /** What outlives a deletion, in the tombstone: handed to the next `receive` that finds no state. */

@@ -7,12 +7,16 @@
  *    since the server gives revisions once. One without a record has none yet: before it tells anybody anything, it commits
  *    an empty one.
  * C4 A message whose `receive` ended abnormally three times is dead-lettered in the commit that moves the cursor past it.
+ * C5 All that one step sends and states comes from one span: of the message's trace, or of the work's that the actor is at, or of
+ *    a new one. The facts of a public command have the id of its request.
  */
 import Type, { type Static } from 'typebox';
 import { type Problem, TroupeError, toProblem } from '../../domain/errors.ts';
+import { knownRequestId } from '../../domain/ids.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { problemsOf } from '../../domain/parse.ts';
 import { HEADERS, SUBJECTS } from '../../domain/subjects.ts';
+import { nextTraceparent, parseTraceparent } from '../../domain/traceparent.ts';
 import type { Random } from '../ports/clock.ts';
 import type { ActorAddress } from '../ports/mailbox.ts';
 import type { Behaviour, Context, Inbound } from './behaviour.ts';
@@ -154,6 +158,9 @@ export function step<State>(input: StepInput<State>): Step {
     self,
     now,
     random: input.random,
+    get traceparent() {
+      return outgoing.traceparent();
+    },
     remnant: record.remnant ?? {},
     tell: outgoing.tell,
     reply: (body, to = inbox) => {
@@ -284,11 +291,19 @@ function rejection(delivery: Delivery, problem: Problem): Record<string, unknown
   };
 }
 
-function outbox<State>({ self, revision, delivery, now }: StepInput<State>, next: Committed) {
+function outbox<State>(input: StepInput<State>, next: Committed) {
+  const { self, revision, delivery, now } = input;
   let index = 0;
   const own = `${self.kind}.${self.id}`;
-  const trace = delivery.headers[HEADERS.traceparent];
+  const requestId = delivery.class === 'cmd' ? knownRequestId(delivery.headers[HEADERS.requestId]) : null;
+  let span: string | null = null;
+  // C5: a step that says nothing needs none.
+  const traceparent = (): string => {
+    span ??= nextTraceparent(traceOf(input), input.random);
+    return span;
+  };
   return {
+    traceparent,
     restart: (): void => {
       index = 0;
     },
@@ -304,7 +319,7 @@ function outbox<State>({ self, revision, delivery, now }: StepInput<State>, next
           [HEADERS.number]: number.join('.'),
           [HEADERS.id]: `${own}.${number.join('.')}`,
           [HEADERS.causation]: delivery.id,
-          ...(trace === undefined ? {} : { [HEADERS.traceparent]: trace }),
+          [HEADERS.traceparent]: traceparent(),
         },
         body,
       });
@@ -320,10 +335,19 @@ function outbox<State>({ self, revision, delivery, now }: StepInput<State>, next
           id: `${own}.${number.join('.')}`,
           at: new Date(now).toISOString(),
           causationId: delivery.id,
-          ...(trace === undefined ? {} : { traceparent: trace }),
+          traceparent: traceparent(),
+          ...(requestId === null ? {} : { requestId }),
           ...body,
         },
       });
     },
   };
+}
+
+/** C5 */
+function traceOf<State>({ behaviour, record, delivery }: StepInput<State>): string | undefined {
+  const received = delivery.headers[HEADERS.traceparent];
+  if (parseTraceparent(received) !== null) return received;
+  const state = liveState(behaviour, record);
+  return state === null || delivery.class === 'cmd' ? undefined : behaviour.trace?.(state);
 }

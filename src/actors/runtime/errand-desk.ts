@@ -13,6 +13,8 @@ import type { Errand } from './behaviour.ts';
 export interface ErrandAnswer {
   readonly verb: string;
   readonly body: unknown;
+  /** The trace that the errand belongs to, when its answer is to go on with it. */
+  readonly traceparent?: string;
 }
 
 /** Repeats what fails for now, until it has an answer or the signal aborts. A throw is a defect (E4). */

@@ -16,6 +16,7 @@ import { isId } from '../../domain/ids.ts';
 import { toJson } from '../../domain/json.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { HEADERS, PARTITIONS_KEY, SUBJECTS } from '../../domain/subjects.ts';
+import { nextTraceparent } from '../../domain/traceparent.ts';
 import type { TreeNode } from '../../domain/tree.ts';
 import type { Timer } from '../ports/clock.ts';
 import type { ActorAddress, MailboxMessage } from '../ports/mailbox.ts';
@@ -111,14 +112,14 @@ export class PartitionHost {
   }
 
   /** Hands a timer's or an executor's word to an actor of this partition. */
-  signal(to: ActorAddress, verb: string, body: unknown): void {
+  signal(to: ActorAddress, verb: string, body: unknown, traceparent?: string): void {
     this.#cells.get(keyOf(to))?.push({
       seq: 0,
       class: 'signal',
       id: `signal.${this.#ports.random.token(12)}`,
       verb,
       body,
-      headers: {},
+      headers: traceparent === undefined ? {} : { [HEADERS.traceparent]: traceparent },
     });
   }
 
@@ -242,6 +243,7 @@ export class PartitionHost {
         v: 1,
         id: `mailbox.${message.seq}`,
         at: new Date(message.at).toISOString(),
+        traceparent: nextTraceparent(message.headers[HEADERS.traceparent], this.#ports.random),
         verb: message.verb,
         ...(requestId === undefined ? {} : { requestId }),
         body: Buffer.from(message.body.subarray(0, 4096)).toString('utf8'),

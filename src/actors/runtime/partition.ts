@@ -47,7 +47,8 @@ export function hostPartition(
   const over = new AbortController();
   const signal = (to: ActorAddress, verb: string, body: unknown): void => host.signal(to, verb, body);
   const { clock, report } = ports;
-  const answered = (owner: ActorAddress, { verb, body }: ErrandAnswer): void => signal(owner, verb, body);
+  const answered = (owner: ActorAddress, { verb, body, traceparent }: ErrandAnswer): void =>
+    host.signal(owner, verb, body, traceparent);
   const desk = new ErrandDesk(executors, answered, report, clock);
   const watch = new HeartbeatWatch(
     {

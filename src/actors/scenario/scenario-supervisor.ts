@@ -117,6 +117,7 @@ export function scenarioSupervisor(settings: ScenarioSettings): Behaviour<Scenar
         restarts,
         attempt,
       })),
+    trace: doc => doc.traceparent,
     remnant: doc => ({
       lastRun: doc.run,
       lastSeq: Math.max(...doc.pastRuns.map(past => past.lastSeq), lastSeqOf(doc.segments)),
@@ -282,6 +283,7 @@ function begin(doc: ScenarioDoc, context: Context): ScenarioDoc {
     reason: null,
     restarts: [],
     warnings: [],
+    traceparent: context.traceparent,
   };
   next = record(next, 'init_startup', 'start requested', context);
   for (const segment of next.segments) {

@@ -228,7 +228,10 @@ export const scenarioRoutes =
     );
   };
 
-const commandOptions = (request: FastifyRequest): CommandOptions => ({ requestId: request.id });
+function commandOptions(request: FastifyRequest): CommandOptions {
+  const { traceparent } = request.headers;
+  return { requestId: request.id, ...(typeof traceparent === 'string' ? { traceparent } : {}) };
+}
 
 /** One key names one scenario on every API node, so that its actor can tell a repeat from a conflict. */
 const idOfKey = (key: string): string => createHash('sha256').update(key).digest('hex').slice(0, 24);
