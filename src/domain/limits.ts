@@ -10,6 +10,17 @@ export const LIMITS = {
   stateBytes: 512 * KIB,
   /** One command or internal message. */
   messageBytes: 256 * KIB,
+  /** Nesting of a command's body: ours are 3 deep, and what is written and compared by recursion must not end the stack. */
+  bodyDepth: 32,
+  /** What a record of a refusal quotes of a body. */
+  quotedBytes: 8 * KIB,
+  /** One header of a command: ours are shorter. */
+  headerChars: 512,
+  /** An inbox's name; a subject of some 4,000 characters ends the connection that publishes to it. */
+  inboxChars: 256,
+  /** Places that a refusal names, and the characters of each one's name. */
+  problemPlaces: 8,
+  placeChars: 100,
   /** Messages waiting per actor and verb before a publisher is told `mailbox_full`. */
   mailboxPerSubject: 256,
   /** Senders whose last number an actor remembers, the longest silent forgotten first: 200 KB of its state. */
@@ -97,6 +108,8 @@ export const LIMITS = {
   timelineItems: 1000,
   /** How long a request reads in the journals. */
   journalReadMs: 5_000,
+  /** Requests on `troupe.api` under way in one node: each waits `ANSWER_MS` at most, with its body. */
+  apiRequests: 1024,
   /** HTTP request body (uploads have their own routes). */
   requestBytes: 1024 * KIB,
   /** Largest page of a listing. */

@@ -2,13 +2,14 @@
  * Values from outside against their schema: one parser and one wording of errors for HTTP, NATS and files.
  *
  * V1 Nothing is converted, filled in or dropped: a value passes as it is or is refused.
- * V2 A refusal says where, in dots and brackets (`sampling.every`), and what is wanted there; at most 8 places.
+ * V2 A refusal says where, in dots and brackets (`sampling.every`), and what is wanted there; at most `problemPlaces`, each bounded.
  * V3 In a union told apart by a literal, only the branch that was meant is complained of.
  */
 import type { Static, TSchema } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
 import { type ProblemDetail, TroupeError } from './errors.ts';
 import { fromJson } from './json.ts';
+import { LIMITS } from './limits.ts';
 
 /** What a schema checker says of one place. */
 interface SchemaError {
@@ -69,8 +70,13 @@ function describe(errors: readonly SchemaError[]): ProblemDetail[] {
       if (before === undefined || error.keyword === 'const') found.set(detail.path, { path: detail.path, message });
     }
   }
-  return [...found.values()];
+  return [...found.values()]
+    .slice(0, LIMITS.problemPlaces)
+    .map(({ path, message }) => ({ path: bounded(path), message }));
 }
+
+const bounded = (path: string): string =>
+  path.length > LIMITS.placeChars ? `${path.slice(0, LIMITS.placeChars)}…` : path;
 
 /** V3: of each union, drops the branches whose literal says that they were not meant, unless that is true of all. */
 function meantBranches(errors: readonly SchemaError[]): SchemaError[] {

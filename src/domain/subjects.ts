@@ -1,4 +1,5 @@
 /** Every subject, stream and bucket name. Nothing else in the repository spells one. */
+import { LIMITS } from './limits.ts';
 import type { LogKey } from './log-record.ts';
 
 export const STREAMS = {
@@ -23,7 +24,13 @@ export const HEADERS = {
   idempotencyKey: 'Troupe-Idempotency-Key',
   requestId: 'Troupe-Request-Id',
   traceparent: 'traceparent',
+  /** Of an answer that is a problem: its message and its HTTP status (NATS ADR-32). */
+  serviceError: 'Nats-Service-Error',
+  serviceErrorCode: 'Nats-Service-Error-Code',
 } as const;
+
+/** The name under which service discovery finds every node. */
+export const SERVICE = 'troupe';
 
 export const SUBJECTS = {
   /** Public verbs and internal ones as published; the server's transform turns both into `mailbox`. */
@@ -46,7 +53,8 @@ export const SUBJECTS = {
   event: (kind: string, id: string, type: string) => `troupe.event.${kind}.${id}.${type}`,
   eventsOf: (kind: string, id: string) => `troupe.event.${kind}.${id}.*`,
   rejectedAll: 'troupe.rejected.>',
-  rejected: (kind: string, id: string) => `troupe.rejected.${kind}.${id}`,
+  /** Whatever somebody took for a kind or an id: cut to what a subject can hold. */
+  rejected: (kind: string, id: string) => `troupe.rejected.${token(kind)}.${token(id)}`,
 
   heartbeat: (node: string, kind: string, id: string) => `troupe.heartbeat.${node}.${kind}.${id}`,
   heartbeats: (kind: string) => `troupe.heartbeat.*.${kind}.*`,
@@ -54,10 +62,22 @@ export const SUBJECTS = {
   control: (node: string, verb: string) => `troupe.ctl.${node}.${verb}`,
   /** Answered requests (`nats req`). */
   api: (id: string, verb: string) => `troupe.api.scenario.${id}.${verb}`,
-  /** Where an answer may be asked to: inboxes, and nothing that somebody else acts upon. */
-  isInbox: (subject: string) => /^_INBOX[A-Za-z0-9_-]*\.[^\s*>]+$/.test(subject),
+  /**
+   * Where an answer may be asked to: inboxes, and nothing that somebody else acts upon. `_R_` and `_GR_` are the server's own,
+   * of requests from another account or another cluster (nats-server, server/client.go, server/gateway.go).
+   */
+  isInbox: (subject: string) =>
+    subject.length <= LIMITS.inboxChars && /^(_INBOX[A-Za-z0-9_-]*|_R_|_GR_)\.[^\s*>]+$/.test(subject),
   apiAll: 'troupe.api.scenario.*.*',
+  /** Service discovery (NATS ADR-32): of all services, of all instances of this one, of one instance. */
+  service: (verb: 'PING' | 'INFO' | 'STATS', instance: string) => [
+    `$SRV.${verb}`,
+    `$SRV.${verb}.${SERVICE}`,
+    `$SRV.${verb}.${SERVICE}.${instance}`,
+  ],
 } as const;
+
+const token = (text: string): string => text.replaceAll(/[*>]/g, '_').slice(0, 128);
 
 /** The stream that stores a journal subject or filter. */
 export const journalStream = (subject: string): string =>

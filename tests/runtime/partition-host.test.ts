@@ -103,7 +103,7 @@ for (const kind of ['nobody', 'constructor', '__proto__', 'toString'])
     });
     await bank.clock.settle();
     const [fact] = await bank.journaled(SUBJECTS.rejected(kind, 'x'));
-    assert.equal([fact?.['verb'], fact?.['body']], ['v', '{"a":1}']);
+    assert.equal([fact?.['verb'], fact?.['body']], ['v', { a: 1 }]);
     assert.is(owner.answers.length, 1);
     assert.is((await bank.retained()).length, 0);
     assert.equal([await bank.entries(), owner.reports, owner.ended()], [[], [], null]);
@@ -116,6 +116,22 @@ test('O3: a message to an impossible id is refused and purged', async () => {
   await bank.command(id, 'deposit', { amount: 1 });
   assert.is((await bank.journaled(SUBJECTS.rejected('account', id))).length, 1);
   assert.is((await bank.retained()).length, 0);
+});
+
+test('O3: a wildcard taken for an id is refused, and takes nothing along that others have yet to read', async () => {
+  const bank = new Bank();
+  await bank.command('>', 'deposit', { amount: 1 });
+  await bank.claim();
+  const purged: string[] = [];
+  const purge = bank.mailbox.purge.bind(bank.mailbox);
+  bank.mailbox.purge = async (address, seq) => {
+    purged.push(address.id);
+    await purge(address, seq);
+  };
+  await bank.command('*', 'deposit', { amount: 1 });
+  await bank.told('a', 'credit', { amount: 1 });
+  assert.equal((await bank.journaled(SUBJECTS.rejected('account', '*'))).length, 2);
+  assert.equal(purged, ['a']);
 });
 
 test('O3: what cannot be refused now stays in the mailbox and is refused by the next owner', async () => {

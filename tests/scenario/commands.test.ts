@@ -161,7 +161,8 @@ test('a scenario that does not exist: create and a start with a body make one, a
   assert.is(play.doc.state, 'init_startup');
   assert.is(new Play().command('create', { ...REQUEST, colour: 'red' })?.problem?.code, 'invalid_request');
   assert.is(new Play().command('create', { model: 'shapes' })?.problem?.code, 'invalid_request');
-  assert.is(new Play().command('start', { from: 'middle' })?.problem?.code, 'scenario_not_found');
+  for (const wrong of [{ from: 'middle' }, { model: 'shapes' }, { sauce: 1 }, [], null])
+    assert.is(new Play().command('start', wrong)?.problem?.code, 'invalid_request', JSON.stringify(wrong));
   assert.is(new Play().toActive().command('start', { from: 'middle' })?.problem?.code, 'invalid_request');
 });
 

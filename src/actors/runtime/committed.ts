@@ -11,8 +11,10 @@
  *    a new one. The facts of a public command have the id of its request.
  */
 import Type, { type Static } from 'typebox';
+import { quoted } from '../../domain/command-body.ts';
 import { type Problem, TroupeError, toProblem } from '../../domain/errors.ts';
 import { knownRequestId } from '../../domain/ids.ts';
+import { toJson } from '../../domain/json.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { problemsOf } from '../../domain/parse.ts';
 import { HEADERS, SUBJECTS } from '../../domain/subjects.ts';
@@ -281,12 +283,12 @@ function begin(record: Committed, delivery: Delivery): Committed {
 
 /** What is kept of a refused message: enough to see what it was, bounded. */
 function rejection(delivery: Delivery, problem: Problem): Record<string, unknown> {
-  const text = JSON.stringify(delivery.body) ?? 'null';
-  const requestId = delivery.headers[HEADERS.requestId];
+  const bytes = toJson(delivery.body ?? null);
+  const requestId = knownRequestId(delivery.headers[HEADERS.requestId]);
   return {
     verb: delivery.verb,
-    ...(requestId === undefined ? {} : { requestId }),
-    body: text.length > 8192 ? `${text.slice(0, 8192)}…` : delivery.body,
+    ...(requestId === null ? {} : { requestId }),
+    body: bytes.byteLength > LIMITS.quotedBytes ? quoted(bytes) : delivery.body,
     problem,
   };
 }

@@ -11,8 +11,9 @@
  * O8 A host that is to hand over takes no further message, finishes and answers what it has taken, and then ends.
  */
 
+import { commandBody, quoted } from '../../domain/command-body.ts';
 import { toProblem } from '../../domain/errors.ts';
-import { isId } from '../../domain/ids.ts';
+import { isId, knownRequestId } from '../../domain/ids.ts';
 import { toJson } from '../../domain/json.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { HEADERS, PARTITIONS_KEY, SUBJECTS } from '../../domain/subjects.ts';
@@ -221,36 +222,42 @@ export class PartitionHost {
       return;
     }
     const cell = this.#cells.get(key) ?? this.#open(message.to, behaviour, null);
+    const headers = readHeaders(message.headers);
     cell.push({
       seq: message.seq,
       class: message.class,
-      id: message.headers[HEADERS.id] ?? `mailbox.${message.seq}`,
+      id: headers.headers[HEADERS.id] ?? `mailbox.${message.seq}`,
       verb: message.verb,
-      headers: message.headers,
-      ...parseBody(message.body),
+      ...commandBody(message.body), // unreadable or not: the actor's commit counts it as processed
+      ...headers,
     });
   }
 
   /** O3 */
   async #reject(message: MailboxMessage): Promise<void> {
     const { kind, id } = message.to;
-    const problem = { code: 'invalid_request', message: `there is no actor kind '${kind}', or '${id}' is no id` };
+    const why = this.#behaviours.has(kind)
+      ? `'${id}' is no id: an id is 1 to 64 of A-Z a-z 0-9 _ -.`
+      : `There is no actor kind '${kind}'.`;
+    const problem = { code: 'invalid_request', message: why };
     try {
       const inbox = message.headers[HEADERS.reply];
       if (inbox !== undefined) this.#ports.answer(inbox, { problem }, 0);
-      const requestId = message.headers[HEADERS.requestId];
+      const requestId = knownRequestId(message.headers[HEADERS.requestId]);
+      const { body } = commandBody(message.body);
       const fact = {
         v: 1,
         id: `mailbox.${message.seq}`,
         at: new Date(message.at).toISOString(),
         traceparent: nextTraceparent(message.headers[HEADERS.traceparent], this.#ports.random),
         verb: message.verb,
-        ...(requestId === undefined ? {} : { requestId }),
-        body: Buffer.from(message.body.subarray(0, 4096)).toString('utf8'),
+        ...(requestId === null ? {} : { requestId }),
+        body: message.body.byteLength > LIMITS.quotedBytes ? quoted(message.body) : body,
         problem,
       };
       await this.#ports.journal.append(SUBJECTS.rejected(kind, id), toJson(fact));
-      await this.#ports.mailbox.purge(message.to, message.seq);
+      // As part of a filter a wildcard would take others' messages along.
+      if (!/[*>]/.test(kind + id)) await this.#ports.mailbox.purge(message.to, message.seq);
     } catch (error) {
       // It stays in the mailbox and is refused again by the next reader: twice in the journal beats never.
       this.#ports.report(message.to, 'reject', error);
@@ -279,20 +286,17 @@ export class PartitionHost {
 
 const keyOf = ({ kind, id }: ActorAddress): string => `${kind}.${id}`;
 
-/** An unreadable body goes to the actor all the same, whose commit counts it as processed. */
-function parseBody(bytes: Uint8Array): { readonly body: unknown; readonly unreadable?: string } {
-  const text = Buffer.from(bytes.subarray(0, LIMITS.messageBytes + 1)).toString('utf8');
-  if (bytes.byteLength > LIMITS.messageBytes) {
-    return { body: text.slice(0, 4096), unreadable: `the body has more than ${LIMITS.messageBytes} bytes` };
+/** Anybody's headers would be kept in the state of an actor: too long a one is a reason to refuse, and goes no further. */
+function readHeaders(all: MailboxMessage['headers']): { headers: Record<string, string>; unreadable?: string } {
+  const headers: Record<string, string> = {};
+  const long: string[] = [];
+  for (const name of Object.values(HEADERS)) {
+    const value = all[name];
+    if (value !== undefined && value.length > LIMITS.headerChars) long.push(name);
+    else if (value !== undefined) headers[name] = value;
   }
-  try {
-    return { body: text.trim() === '' ? {} : JSON.parse(text) };
-  } catch (error) {
-    return {
-      body: text,
-      unreadable: `the body is not JSON: ${error instanceof Error ? error.message : String(error)}`,
-    };
-  }
+  if (long.length === 0) return { headers };
+  return { headers, unreadable: `the header ${long.join(', ')} has more than ${LIMITS.headerChars} characters` };
 }
 
 /** Actor keys are `<kind>.<id>`; others (such as `meta.partitions`) belong to no actor kind and are left alone. */

@@ -52,11 +52,8 @@ const Closed = Type.Object({
   seq: Type.Integer(),
 });
 const CreateBody = Type.Object({ ...ScenarioRequest.properties }, { additionalProperties: false });
-/** `start`: nothing (go on), `{from: "start"}` (a new run), or a whole request (create, or the same again). */
-const StartBody = Type.Union([
-  Type.Object({ from: Type.Optional(Type.Literal('start')) }, { additionalProperties: false }),
-  CreateBody,
-]);
+/** `start`: nothing (go on), `{from: "start"}` (a new run), or a whole request (create, or the same again: `CreateBody`). */
+const GoOnBody = Type.Object({ from: Type.Optional(Type.Literal('start')) }, { additionalProperties: false });
 
 const VERBS = {
   create: { class: 'cmd', body: CreateBody },
@@ -130,7 +127,7 @@ export function scenarioSupervisor(settings: ScenarioSettings): Behaviour<Scenar
 function receiveNew(message: Inbound, context: Context): ScenarioDoc | null {
   const { id } = context.self;
   if (message.class !== 'cmd') return null; // X1: whatever it was about is deleted
-  if (message.verb === 'create' || (message.verb === 'start' && hasSource(message.body))) {
+  if (message.verb === 'create' || (message.verb === 'start' && isRequest(message.body))) {
     const request = parse(CreateBody, message.body, 'The scenario');
     const spec = toSpec(request);
     const at = new Date(context.now).toISOString();
@@ -163,6 +160,7 @@ function receiveNew(message: Inbound, context: Context): ScenarioDoc | null {
     context.reply({ scenario: created, changed: true });
     return created;
   }
+  if (message.verb === 'start') parse(GoOnBody, message.body, "The body of 'start'");
   throw notFound(id);
 }
 
@@ -227,14 +225,14 @@ function create(doc: ScenarioDoc, message: Inbound, context: Context): ScenarioD
 }
 
 function start(doc: ScenarioDoc, body: unknown, context: Context): ScenarioDoc {
-  const request = parse(StartBody, body, 'The body of start');
-  if (hasSource(request) && !sameSpec(toSpec(request as Static<typeof ScenarioRequest>), doc.spec)) {
+  const again = isRequest(body);
+  if (again && !sameSpec(toSpec(parse(CreateBody, body, 'The scenario')), doc.spec)) {
     throw new TroupeError(
       'spec_conflict',
       `Scenario '${doc.id}' exists with another specification. Start it with an empty body, or use another id.`,
     );
   }
-  const afresh = 'from' in request && request.from === 'start';
+  const afresh = !again && parse(GoOnBody, body, "The body of 'start'").from === 'start';
   switch (doc.state) {
     case 'init_shutdown':
     case 'in_shutdown_processing':
@@ -720,7 +718,9 @@ const isEnding = (doc: ScenarioDoc): boolean => doc.state === 'init_shutdown' ||
 
 const overdueTimer = (segment: SegmentDoc): string => `overdue-${segment.segment}`;
 
-const hasSource = (body: unknown): boolean => typeof body === 'object' && body !== null && 'source' in body;
+/** Meant as a whole request, complete or not. */
+const isRequest = (body: unknown): boolean =>
+  typeof body === 'object' && body !== null && ('source' in body || 'model' in body);
 
 function unchanged(doc: ScenarioDoc, context: Context): ScenarioDoc {
   context.reply({ scenario: doc, changed: false });
@@ -729,7 +729,7 @@ function unchanged(doc: ScenarioDoc, context: Context): ScenarioDoc {
 
 /** Until its log is gone a deleted scenario is not found, and its id not free. */
 const alreadyGone = (id: string, { verb, body }: Inbound): TroupeError =>
-  verb === 'create' || hasSource(body)
+  verb === 'create' || isRequest(body)
     ? new TroupeError('scenario_exists', `Scenario '${id}' is being deleted. Try again.`, { retryable: true })
     : notFound(id);
 

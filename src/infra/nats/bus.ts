@@ -3,9 +3,11 @@
  *
  * BU1 At most once and never late: what is published while disconnected is dropped, not sent when the connection is back
  *     (an old heartbeat would look like life).
+ * BU2 A reply subject that is no inbox is none: an answer would be published with our rights, not with the asker's.
  */
 import { errors, headers, type Msg, type MsgHdrs } from '@nats-io/transport-node';
 import { type Bus, type BusMessage, NoResponder } from '../../actors/ports/bus.ts';
+import { SUBJECTS } from '../../domain/subjects.ts';
 import type { Nats } from './connection.ts';
 import { headerRecord } from './stored-message.ts';
 
@@ -57,7 +59,7 @@ function options(header: Readonly<Record<string, string>> | undefined): { header
 
 const busMessage = (message: Msg): BusMessage => ({
   subject: message.subject,
-  headers: headerRecord(message.headers),
+  headers: headerRecord(message),
   body: message.data,
-  reply: message.reply === undefined || message.reply === '' ? null : message.reply,
+  reply: message.reply !== undefined && SUBJECTS.isInbox(message.reply) ? message.reply : null, // BU2
 });

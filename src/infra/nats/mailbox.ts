@@ -35,7 +35,7 @@ export function natsMailbox(nats: Nats, partitions: number): Mailbox {
           to,
           class: cls,
           verb,
-          headers: headerRecord(message.headers),
+          headers: headerRecord(message),
           body: message.data,
         };
       }

@@ -1,11 +1,15 @@
-/** The two shapes in which a stored message comes, read alike. */
+/** Messages as they come, stored or not, read alike. */
 import type { JsMsg } from '@nats-io/jetstream';
 import type { MsgHdrs } from '@nats-io/transport-node';
 
-/** First value of each header. */
-export function headerRecord(headers: MsgHdrs | undefined): Record<string, string> {
+/** First value of each header. Anybody may have sent the message: headers that cannot be read are none. */
+export function headerRecord(message: { readonly headers?: MsgHdrs | undefined }): Record<string, string> {
   const record: Record<string, string> = {};
-  for (const [name, values] of headers ?? []) record[name] = values[0] ?? '';
+  try {
+    for (const [name, values] of message.headers ?? []) record[name] = values[0] ?? '';
+  } catch (error) {
+    if ((error as Error).name !== 'InvalidArgumentError') throw error; // the client's word for a name that is none
+  }
   return record;
 }
 
