@@ -1,5 +1,6 @@
 /** A registered model: what a node must know to run it and what the API says of it. */
 import Type, { type Static } from 'typebox';
+import { TroupeError } from './errors.ts';
 
 /** Output layouts that an adapter exists for. */
 export const ModelFamily = Type.Union([Type.Literal('yolov8'), Type.Literal('yolox')], {
@@ -38,4 +39,10 @@ export type ModelInfo = Static<typeof ModelInfo>;
 export interface LocalModel {
   readonly info: ModelInfo;
   readonly file: string;
+}
+
+export function classUnknown({ name, classes }: ModelInfo, wanted: string): TroupeError {
+  const [some, more] = [classes.slice(0, 100), classes.length - 100];
+  const known = `${some.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+  return new TroupeError('class_unknown', `Model ${name} has no class '${wanted}'. It has: ${known}.`);
 }

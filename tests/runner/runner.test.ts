@@ -433,6 +433,16 @@ test('L8: what the model finds from `recordThreshold` on is logged; `threshold` 
   assert.is(attempt.inference.opened?.recordThreshold, 0.05, 'the log holds at least what is read');
 });
 
+test('N7: when decoding breaks off, everything before the break is in the log, and the attempt fails', async () => {
+  const stage = new Stage({ times: steady(200), failAt: [150], inferMs: () => 40 });
+  const { reason } = await stage.start().ended();
+  assert.equal(typeof reason === 'object' && [reason.error.code, reason.error.frame], ['decode_failed', 150]);
+  assert.equal(
+    await stage.predictions(),
+    steady(150).map((pts, i) => plain(i, pts)),
+  );
+});
+
 test('L9: `skip` logs a frame that cannot be decoded or inferred with its error, in its place', async () => {
   const stage = new Stage(
     { times: steady(12), broken: new Set([0, 5]), inferenceFailsAt: [7] },

@@ -34,7 +34,7 @@ test('a node without the file, one with another engine and one with another mode
   assert.equal(reason?.split('; '), [
     "engine: the run began with another engine (ffmpeg 5, onnxruntime 1.30, cpu, x64) than the node's (ffmpeg 5, onnxruntime 1.30, cpu, arm64)",
     'file: video.mp4 is not there',
-    'model: model shapes is another file here than the one this run began with',
+    'model: model shapes is another file here than the one this run began with. Put that one back, or start with from=start.',
   ]);
   await cluster.clock.advance(10 * RETRY_MS);
   assert.equal([(await cluster.doc(id)).error, cluster.defects], [null, []]);

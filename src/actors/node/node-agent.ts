@@ -30,7 +30,7 @@ import {
   type StopAnswer,
   StopRequest,
 } from '../../domain/messages.ts';
-import type { LocalModel } from '../../domain/model.ts';
+import { classUnknown, type LocalModel } from '../../domain/model.ts';
 import { type NodeView, unfit } from '../../domain/node.ts';
 import { parse } from '../../domain/parse.ts';
 import { ScenarioSpec } from '../../domain/scenario.ts';
@@ -188,7 +188,7 @@ export class NodeAgent {
     const over = Promise.withResolvers<never>();
     const deadline = this.#ports.clock.timer(probeMs, () => {
       late.abort(new Error('too late'));
-      const message = `${spec.source.uri} could not be probed within ${probeMs} ms`;
+      const message = `${spec.source.uri} could not be probed within ${probeMs} ms. It is tried again; does its disk answer?`;
       over.reject(new TroupeError('unavailable', message, { retryable: true }));
     });
     try {
@@ -207,8 +207,7 @@ export class NodeAgent {
     const { models, decoder } = this.#ports;
     const model = await models.resolve(spec.model);
     const unknown = spec.classes?.find(name => !model.info.classes.includes(name));
-    if (unknown !== undefined)
-      throw new TroupeError('class_unknown', `model ${model.info.name} has no class '${unknown}'`);
+    if (unknown !== undefined) throw classUnknown(model.info, unknown);
     const path = await this.#ports.resolveSource(spec.source.uri);
     if (known !== null && sameIdentity(known.identity, await decoder.identify(path)))
       return { path, source: known, model };
@@ -255,7 +254,10 @@ export class NodeAgent {
     const { path, source, model } = await this.#check(spec, assignment.engine === null ? null : assignment.source);
     if (this.#draining) throw refuse('unavailable', 'the node is draining'); // since it was asked
     if (assignment.modelSha256 !== null && assignment.modelSha256 !== model.info.sha256) {
-      throw refuse('model_not_found', `model ${spec.model} is another file here than the one this run began with`);
+      throw refuse(
+        'model_not_found',
+        `model ${spec.model} is another file here than the one this run began with. Put that one back, or start with from=start.`,
+      );
     }
     if (assignment.source !== null && !sameIdentity(assignment.source.identity, source.identity)) {
       throw refuse(

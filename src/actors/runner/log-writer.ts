@@ -205,6 +205,6 @@ function throwIfLate({ clock }: LogWriterPorts, by: number): void {
   const minutes = LIMITS.claimMs / 60_000;
   throw new TroupeError(
     'unavailable',
-    `The log could not be claimed within ${minutes} minutes of the attempt's start.`,
+    `The log could not be claimed within ${minutes} minutes of the attempt's start. Is NATS up, and has its disk room?`,
   );
 }

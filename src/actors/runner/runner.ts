@@ -10,6 +10,7 @@
  *    progress that frames go through.
  * N6 The model loads while the log is claimed and the first frames are decoded: these wait in the ring. A model that cannot
  *    be loaded fails the attempt and is no frame's fault.
+ * N7 When decoding breaks off, what was decoded before the break is inferred and appended, and then the attempt fails.
  */
 
 import type { Engine } from '../../domain/engine.ts';
@@ -17,7 +18,7 @@ import { TroupeError, toProblem } from '../../domain/errors.ts';
 import { toJson } from '../../domain/json.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Assignment, RunnerBeat, Startup } from '../../domain/messages.ts';
-import type { LocalModel } from '../../domain/model.ts';
+import { classUnknown, type LocalModel } from '../../domain/model.ts';
 import type { Prediction } from '../../domain/prediction.ts';
 import { FrameSelector } from '../../domain/sampling.ts';
 import { attemptKey } from '../../domain/scenario-doc.ts';
@@ -226,6 +227,8 @@ export class Runner {
     } catch (error) {
       flow.throwIfFailed();
       if (this.#enough.signal.aborted) return [];
+      // N7: the next attempt begins at the break itself, and a scenario that fails by it has everything before it.
+      await flow.finish();
       throw error;
     }
   }
@@ -436,7 +439,6 @@ export function classIdsOf(classes: readonly string[] | null, model: LocalModel)
   return classes.map(name => {
     const id = model.info.classes.indexOf(name);
     if (id >= 0) return id;
-    const known = model.info.classes.slice(0, 100).join(', ');
-    throw new TroupeError('class_unknown', `Model ${model.info.name} has no class '${name}'. It has: ${known}.`);
+    throw classUnknown(model.info, name);
   });
 }

@@ -1,6 +1,7 @@
 /** What a media tool writes on stderr, bounded: the first and the last lines, and how many lay between. */
 import type { Readable } from 'node:stream';
 import { LIMITS } from '../../domain/limits.ts';
+import type { SourceInfo } from '../../domain/source.ts';
 
 /** Half for the first lines, half for the last, one for the count of those between. */
 const HEAD = LIMITS.complaintLines / 2;
@@ -54,4 +55,17 @@ export class Complaints {
       this.#between += 1;
     }
   }
+}
+
+/**
+ * What is told of a video that was decoded to its end: the complaints, led by what they mean when pictures are missing. A
+ * container's own count of frames lies often, so without a complaint a smaller one says nothing.
+ */
+export function endWarnings(complaints: Complaints, frames: number, { framesEstimate }: SourceInfo): string[] {
+  const lines = complaints.lines();
+  if (lines.length === 0 || framesEstimate === null || frames >= framesEstimate) return lines;
+  return [
+    `The video is cut or damaged: ${frames} of about ${framesEstimate} frames could be decoded, and have results. Copy it anew for the rest.`,
+    ...lines,
+  ];
 }

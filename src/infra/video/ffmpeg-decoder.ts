@@ -24,6 +24,7 @@ import { invariant, TroupeError } from '../../domain/errors.ts';
 import { letterbox } from '../../domain/letterbox.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { type SourceInfo, sameIdentity } from '../../domain/source.ts';
+import { endWarnings } from './complaints.ts';
 import { frameTimes, TIMES_FILTER } from './frame-times.ts';
 import { inputArguments, MediaProcess, output, unreadable } from './media-process.ts';
 import type { MediaExit, MediaRun, RunMedia } from './media-run.ts';
@@ -182,9 +183,13 @@ async function decodeOnce(
     const exit = await ffmpeg.exited;
     if (surplus || missing > 0 || exit.code !== 0) throw brokenOff(ffmpeg, exit, source, next);
     if (position.index < (resume?.frame ?? 0)) {
-      throw new TroupeError('decode_failed', `the video ends at frame ${next}, too early`, { frame: next });
+      throw new TroupeError(
+        'decode_failed',
+        `the video ends at frame ${next}, before the frame to go on from: is it another file? Start a new run.`,
+        { frame: next },
+      );
     }
-    return { frames: next, warnings: ffmpeg.complaints.lines() };
+    return { frames: next, warnings: endWarnings(ffmpeg.complaints, next, source) };
   } catch (error) {
     signal.throwIfAborted();
     if (seek !== null && !(await seek.allowed)) return null; // whatever it was, the seek may have led to it
@@ -250,10 +255,12 @@ async function freeSlot(ring: FrameRing, signal: AbortSignal): Promise<number> {
 /** D2. `frame` is the first one not delivered: ffmpeg 5 loses the last pictures before an error. */
 function brokenOff(ffmpeg: MediaRun, exit: MediaExit, source: SourceInfo, frame: number): TroupeError {
   const complaints = ffmpeg.complaints.lines();
-  const why = complaints.some(line => line.includes(SIZE_REFUSED))
-    ? `the picture size is no longer ${source.width} × ${source.height}; cut the video where it changes`
+  const resized = complaints.some(line => line.includes(SIZE_REFUSED));
+  const why = resized
+    ? `the picture size is no longer ${source.width} × ${source.height}. Cut the video where it changes, and run each part`
     : `ffmpeg ended with ${exit.signal ?? exit.code}: ${ffmpeg.complaints.last() || 'it said nothing'}`;
-  return new TroupeError('decode_failed', `decoding broke off at frame ${frame}: ${why}`, { frame });
+  const code = resized ? 'source_unreadable' : 'decode_failed'; // the next attempt would meet it again
+  return new TroupeError(code, `decoding broke off at frame ${frame}: ${why}.`, { frame });
 }
 
 /** What the crop filter says when it is asked for a width of 0. */
