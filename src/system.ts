@@ -173,7 +173,7 @@ export async function startNode(
     if (partitions !== LIMITS.partitions) {
       throw new TroupeError(
         'unavailable',
-        `this cluster has ${partitions} partitions, this version of Troupe ${LIMITS.partitions}`,
+        `this cluster has ${partitions} partitions, this version of Troupe ${LIMITS.partitions}: use the version that made it, or another NATS`,
       );
     }
 

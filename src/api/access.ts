@@ -23,14 +23,23 @@ export function accessCheck(options: AccessOptions): (request: FastifyRequest, r
   return async (request, reply) => {
     const { host = '', origin } = request.headers;
     if (isLoopback(bound) && !isLoopback(hostName(host)) && hostName(host) !== bound) {
-      throw new TroupeError('forbidden', `This node answers to loopback names only, not to Host: ${host}.`);
+      throw new TroupeError(
+        'forbidden',
+        `This node answers to loopback names only, not to Host: ${host}. Use 127.0.0.1, or bind the node to that name with --host.`,
+      );
     }
     if (origin !== undefined && hostOf(origin) !== host.toLowerCase()) {
-      throw new TroupeError('forbidden', `A page of ${origin} may not use this API.`);
+      throw new TroupeError(
+        'forbidden',
+        `A page of ${origin} may not use this API. Ask it from a program, or from /docs of this node.`,
+      );
     }
     const site = request.headers['sec-fetch-site'];
     if ((site === 'cross-site' || site === 'same-site') && !isNavigation(request)) {
-      throw new TroupeError('forbidden', 'A page of another origin may not use this API.');
+      throw new TroupeError(
+        'forbidden',
+        'A page of another origin may not use this API. Ask it from a program, or from /docs of this node.',
+      );
     }
     if (expected === null || request.routeOptions.url === '/healthz') return;
     const given = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];

@@ -9,6 +9,7 @@ import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import Type, { type Static } from 'typebox';
 import { PROBLEMS, type ProblemCode, TroupeError } from '../domain/errors.ts';
+import { LIMITS } from '../domain/limits.ts';
 
 const CONTENT_TYPE = 'application/problem+json';
 const RETRY_AFTER_SECONDS = '1';
@@ -92,7 +93,11 @@ const title = (code: ProblemCode): string => `${code.charAt(0).toUpperCase()}${c
 function toTroupeError(error: unknown): TroupeError {
   if (error instanceof TroupeError) return error;
   if (error instanceof Error && 'statusCode' in error) {
-    if (error.statusCode === 413) return new TroupeError('too_large', 'The request body is too large.');
+    if (error.statusCode === 413)
+      return new TroupeError(
+        'too_large',
+        `The request body is too large: at most ${LIMITS.requestBytes} bytes of JSON are read.`,
+      );
     if (error.statusCode === 415) {
       return new TroupeError('unsupported_media_type', 'Send JSON, with Content-Type: application/json.');
     }

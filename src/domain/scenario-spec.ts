@@ -33,8 +33,9 @@ export function toSpec(request: ScenarioRequest): ScenarioSpec {
     allowMixedEngine: request.allowMixedEngine ?? false,
   };
   if (spec.model.includes('\0')) throw refuse('model', 'must not contain a NUL character');
-  if (spec.segments > 1) throw notYet('segments', 'more than one segment');
-  if (spec.inference.kind === 'remote') throw notYet('inference.kind', 'remote inference');
+  if (spec.segments > 1) throw notYet('segments', 'More than one segment', 'Leave segments out.');
+  if (spec.inference.kind === 'remote')
+    throw notYet('inference.kind', 'Remote inference', 'Leave inference out: the runner infers.');
   return spec;
 }
 
@@ -55,9 +56,11 @@ function toSampling(sampling: Sampling): Sampling {
 
 function toPath(uri: string): string {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(uri)?.[1]?.toLowerCase();
-  if (scheme !== undefined && scheme !== 'file') throw notYet('source.uri', `a ${scheme}:// source`);
+  if (scheme !== undefined && scheme !== 'file') {
+    throw notYet('source.uri', `A ${scheme}:// source`, 'Save it as a file below a root of a node, and name that.');
+  }
   let path = uri;
-  if (scheme === 'file') {
+  if (/^file:\//i.test(uri)) {
     try {
       path = fileURLToPath(uri);
     } catch (cause) {
@@ -73,7 +76,7 @@ function toPath(uri: string): string {
 
 const refuse = (path: string, message: string): TroupeError => invalidRequest('The scenario', [{ path, message }]);
 
-const notYet = (path: string, what: string): TroupeError =>
-  new TroupeError('not_supported_yet', `${what} is not supported by this version of Troupe.`, {
+const notYet = (path: string, what: string, instead: string): TroupeError =>
+  new TroupeError('not_supported_yet', `${what} is not supported by this version of Troupe. ${instead}`, {
     errors: [{ path, message: 'is not supported yet' }],
   });

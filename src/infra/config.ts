@@ -263,7 +263,8 @@ export function nodeConfig(flags: Flags = {}, around: Surroundings = here()): No
   const data = dataOf(given, around);
   const roots = given.root?.map(absolute);
   for (const root of roots ?? []) {
-    if (statSync(root, { throwIfNoEntry: false })?.isDirectory() !== true) throw refuse(`--root ${root} is no folder.`);
+    if (statSync(root, { throwIfNoEntry: false })?.isDirectory() !== true)
+      throw refuse(`--root ${root} is no folder. Create it, or name another.`);
   }
   return {
     host,

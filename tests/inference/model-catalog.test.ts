@@ -128,7 +128,7 @@ test('C4: an unusable model does not keep others from being used, and says why w
   const catalog = await open(folders);
   assert.equal(names(catalog), ['good']);
   await rejection(catalog.resolve('bad'), 'model_unsupported', /not a readable ONNX file|no graph/);
-  await rejection(catalog.resolve('dir'), 'model_unsupported', /is not a file/);
+  await rejection(catalog.resolve('dir'), 'model_unsupported', /is not a regular file/);
 });
 
 test('settings that say nothing usable are refused with the place', async folders => {

@@ -194,7 +194,10 @@ export class Gateway implements ScenarioGateway, ClusterGateway {
     }
     const past = doc.pastRuns.find(other => other.run === run);
     if (past === undefined) {
-      throw new TroupeError('run_not_found', `Scenario '${id}' has no run ${run}; its latest is ${doc.run}.`);
+      throw new TroupeError(
+        'run_not_found',
+        `Scenario '${id}' has no run ${run}; its latest is ${doc.run}, and without a run that one is meant.`,
+      );
     }
     return { scenario: this.#view(doc), run, threshold, ended: true, complete: past.complete, lastSeq: past.lastSeq };
   }

@@ -30,7 +30,8 @@ async function answer({ bus, random, gateway }: NatsApiPorts, message: BusMessag
   try {
     const traceparent = message.headers[HEADERS.traceparent];
     const [id = '', verb = ''] = message.subject.split('.').slice(3);
-    if (!isId(id)) throw new TroupeError('invalid_request', `'${id}' is no scenario id.`);
+    if (!isId(id))
+      throw new TroupeError('invalid_request', `'${id}' is no scenario id: 1 to 64 of A-Z a-z 0-9 _ - are.`);
     if (verb === 'get') said = { scenario: await gateway.get(id) };
     else if (VERBS.has(verb))
       said = await gateway.command(id, verb as ScenarioVerb, bodyOf(message), {

@@ -103,7 +103,8 @@ function outputLayout(
   settings: ModelSettings,
   metadata: ReadonlyMap<string, string>,
 ): { family: ModelFamily; classCount: number } {
-  if (output.type !== ONNX_FLOAT) throw refuse(`output ${output.name} is not float32`);
+  if (output.type !== ONNX_FLOAT)
+    throw refuse(`output ${output.name} is not float32; export the model with a float32 output`);
   const [batch, rows, columns] = output.dims ?? [null, null, null];
   if (output.dims !== null && (output.dims.length !== 3 || (batch !== 1 && batch !== null))) {
     throw refuse(`output ${output.name} has shape ${shape(output.dims)}; ${KNOWN_LAYOUTS}`);

@@ -37,7 +37,7 @@ export function detectionReader(options: DetectionOptions): (output: OutputTenso
       candidates = new Candidates(anchors);
       decode = decoderFor(model, anchors);
     }
-    if (!allFinite(output.values)) throw failed('the model gave values that are not finite numbers'); // D1
+    if (!allFinite(output.values)) throw failed(`the model gave values that are not finite numbers${ADVICE}`); // D1
     decode(output, recordThreshold, candidates);
     const detections: Detection[] = [];
     for (const i of nonMaximumSuppression(candidates, iou, classIds)) {
@@ -47,6 +47,10 @@ export function detectionReader(options: DetectionOptions): (output: OutputTenso
     return detections.sort(compareDetections);
   };
 }
+
+/** The usual causes; `skip` is the way on when only some frames do it. */
+const ADVICE =
+  '. Check its export (float16, mean and scale in <model>.toml), or go on past such frames with onFrameError: skip.';
 
 const failed = (why: string): TroupeError => new TroupeError('inference_failed', why);
 
@@ -97,7 +101,7 @@ function toDetection(
     number,
     number,
   ];
-  if (!raw.every(Number.isFinite)) throw failed('the model gave a box that is not finite'); // D1
+  if (!raw.every(Number.isFinite)) throw failed(`the model gave a box that is not finite${ADVICE}`); // D1
   const x1 = corner((raw[0] - left) / scaleX, picture.width);
   const y1 = corner((raw[1] - top) / scaleY, picture.height);
   const x2 = corner((raw[2] - left) / scaleX, picture.width);

@@ -70,7 +70,7 @@ class FileCatalog implements ModelCatalog {
     if (registered !== null) return registered;
     if (!nameOrPath.endsWith(EXTENSION)) {
       const known = this.list().map(model => model.info.name);
-      const text = `no model is named ${nameOrPath}; there are ${known.join(', ') || 'none'}, or give the path of an .onnx file`;
+      const text = `no model is named ${nameOrPath}; there are ${known.join(', ') || 'none'}, or give the path of an .onnx file. Names are listed by GET /api/v1/models.`;
       throw new TroupeError('model_not_found', text);
     }
     const file = await this.#allowed(path.resolve(nameOrPath));
@@ -97,11 +97,14 @@ class FileCatalog implements ModelCatalog {
     const place = await placeBelow(file, this.#roots);
     // The same words whether it exists or not: what lies outside of the roots stays unknown.
     if (place === null) {
-      const message = `${file} is not below a root of this node (${this.#roots.join(', ')})`;
+      const message = `${file} is not below a root of this node (${this.#roots.join(', ')}), or is a link that leads out of them. Move the model below one of them.`;
       throw new TroupeError('source_not_allowed', message);
     }
     if (place.exists) return place.real;
-    throw new TroupeError('model_not_found', `there is no file ${file}`);
+    throw new TroupeError(
+      'model_not_found',
+      `there is no file ${file}. Check the path; relative ones start at the node’s folder.`,
+    );
   }
 
   /** C3 */
@@ -119,7 +122,13 @@ class FileCatalog implements ModelCatalog {
 
 async function readModel(file: string, settingsFile: string, name: string): Promise<LocalModel> {
   const bytes = await readModelFile(file);
-  return { file, info: adapt(name, await sha256(bytes), readOnnx(bytes), await readSettings(settingsFile)) };
+  const settings = await readSettings(settingsFile);
+  try {
+    return { file, info: adapt(name, await sha256(bytes), readOnnx(bytes), settings) };
+  } catch (error) {
+    if (!(error instanceof TroupeError)) throw error;
+    throw new TroupeError(error.code, `${file} cannot be used: ${error.message}`, { cause: error });
+  }
 }
 
 /** The settings beside a model; none when there is no such file. It must be the file itself: a link could lead out (C1). */
@@ -127,7 +136,8 @@ async function readSettings(file: string): Promise<ModelSettings> {
   const found = await stat(file).catch(() => null);
   if (found === null) return {};
   const refuse = (why: string): TroupeError => new TroupeError('model_unsupported', `${file} ${why}`);
-  if (!found.isFile() || (await realpath(file)) !== file) throw refuse('is not a plain file');
+  if (!found.isFile() || (await realpath(file)) !== file)
+    throw refuse('is not a plain file. Put the settings themselves there, not a link to them');
   if (found.size > LIMITS.modelTomlBytes) throw refuse(`has more than ${LIMITS.modelTomlBytes} bytes`);
   const text = await readFile(file, 'utf8');
   let settings: unknown;

@@ -48,7 +48,7 @@ export function readOnnx(bytes: Uint8Array): OnnxFile {
   let graph: Graph | null = null;
   for (const model = MessageReader.of(bytes); model.next(); ) {
     if (model.number === 7) {
-      if (graph !== null) throw refuse('the file has more than one main graph');
+      if (graph !== null) throw refuse('the file has more than one main graph; export one model to one file');
       graph = readGraph(model.message(), seen);
     } else if (model.number === 14) {
       const [key, value] = readEntry(model.message());
@@ -59,10 +59,13 @@ export function readOnnx(bytes: Uint8Array): OnnxFile {
       readFunction(model.message(), seen);
     }
   }
-  if (graph === null) throw refuse('this is not an ONNX file: it has no graph');
+  if (graph === null)
+    throw refuse('this is not an ONNX file: it has no graph. Check the file, or export the model again');
   for (const [domain, operator] of seen.operators) {
     if (BUILT_IN_DOMAINS.has(domain) || seen.ownDomains.has(domain)) continue;
-    throw refuse(`the model needs the custom operator ${operator} of domain ${domain}, which onnxruntime lacks`); // OF2
+    throw refuse(
+      `the model needs the custom operator ${operator} of domain ${domain}, which onnxruntime lacks; export it with standard operators`,
+    ); // OF2
   }
   const { initializers, inputs, outputs } = graph;
   return { inputs: inputs.filter(input => !initializers.has(input.name)), outputs, metadata };

@@ -82,7 +82,10 @@ async function open(options: InferenceOptions, idle: Thread[], signal: AbortSign
 async function modelBytes({ file, info }: LocalModel): Promise<Uint8Array> {
   const bytes = await readModelFile(file);
   if ((await sha256(bytes)) !== info.sha256) {
-    throw new TroupeError('model_unsupported', `${file} has changed since it was registered as ${info.name}`); // IP5
+    throw new TroupeError(
+      'model_unsupported',
+      `${file} has changed since it was registered as ${info.name}. Start a new run`,
+    ); // IP5
   }
   return info.input.type === 'float32' ? withPrologue(bytes, info.input) : bytes;
 }
@@ -146,7 +149,12 @@ class WorkerPool implements InferencePool {
     thread.on('message', (message: FromWorker) => {
       if (message.kind === 'ready') ready();
       else if (message.kind === 'unusable') {
-        this.fail(new TroupeError('model_unsupported', `onnxruntime cannot load the model: ${message.message}`));
+        this.fail(
+          new TroupeError(
+            'model_unsupported',
+            `onnxruntime ${ENGINE.onnxruntime} cannot load the model: ${withoutPlace(message.message)} Check that it runs there, or export it again.`,
+          ),
+        );
       } else this.#answered(session, message);
     });
   }
@@ -225,6 +233,9 @@ class WorkerPool implements InferencePool {
     await Promise.all(this.#sessions.map(session => session.exited)); // IP4
   }
 }
+
+/** onnxruntime's errors begin with a line of its own source. */
+const withoutPlace = (message: string): string => message.replace(/^\S+\.(cc|h):\d+ .*?\) (?=[A-Z])/s, '').trim();
 
 const CLOSED = (): TroupeError => new TroupeError('inference_failed', 'the inference pool was closed');
 

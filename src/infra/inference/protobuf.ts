@@ -9,7 +9,10 @@ import { TroupeError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
 
 const malformed = (why: string): TroupeError =>
-  new TroupeError('model_unsupported', `this is not a readable ONNX file: ${why}`);
+  new TroupeError(
+    'model_unsupported',
+    `this is not a readable ONNX file: ${why}. Check the file, or export the model again`,
+  );
 
 const text = new TextDecoder();
 

@@ -63,9 +63,13 @@ function tryLock(file: string): number | null {
   if (flock.status === 0) return fd;
   closeSync(fd);
   if (flock.status === 1) return null;
-  throw new TroupeError('unavailable', `${file} cannot be locked: flock(1) of util-linux is needed.`, {
-    cause: flock.error,
-  });
+  throw new TroupeError(
+    'unavailable',
+    `${file} cannot be locked: flock(1) of util-linux is needed, and a file system that can lock.`,
+    {
+      cause: flock.error,
+    },
+  );
 }
 
 function held(fd: number): DataLock {

@@ -25,7 +25,11 @@ export async function checkNatsServer(binary: string): Promise<string> {
   try {
     output = (await promisify(execFile)(binary, ['--version'], { timeout: 10_000 })).stdout;
   } catch (cause) {
-    throw new TroupeError('unavailable', `${binary} cannot be run.`, { cause });
+    throw new TroupeError(
+      'unavailable',
+      `${binary} cannot be run: ${(cause as Error).message}. Run \`npm run setup\`, or set TROUPE_NATS_SERVER.`,
+      { cause },
+    );
   }
   const version = /v?(\d+\.\d+\.\d+)/.exec(output)?.[1] ?? 'unknown';
   refuseOlderThan(MINIMUM_VERSION, version, binary);
@@ -39,7 +43,7 @@ export function refuseOlderThan(minimum: string, version: string, what: string):
   if (at === -1 || (have[at] ?? -1) > (want[at] ?? 0)) return;
   throw new TroupeError(
     'unavailable',
-    `${what} is nats-server ${version}; Troupe needs ${minimum} or newer, since older ones can confirm two conflicting writes.`,
+    `${what} is nats-server ${version}; Troupe needs ${minimum} or newer, since older ones can confirm two conflicting writes. Update it.`,
   );
 }
 

@@ -34,7 +34,11 @@ export async function ask<T>(nats: Nats, send: () => Promise<T>): Promise<T> {
     return await nats.request(() => insist(send));
   } catch (error) {
     if (!isUnanswered(error) && !isRefusedForNow(error)) throw error;
-    throw new TroupeError('unavailable', 'JetStream does not answer.', { cause: error, retryable: true });
+    throw new TroupeError(
+      'unavailable',
+      'JetStream does not answer. Is NATS up, and has it a majority of its servers?',
+      { cause: error, retryable: true },
+    );
   }
 }
 
@@ -77,7 +81,7 @@ function writeOutcome(error: unknown): unknown {
     if (error.code === STORE_FAILED && PER_SUBJECT.test(error.message))
       return new MailboxFull(error.message, { cause: error });
     if (error.code === MESSAGE_TOO_LARGE)
-      return new TroupeError('too_large', 'The message is too large.', { cause: error });
+      return new TroupeError('too_large', 'The message is too large for NATS. Send a smaller one.', { cause: error });
   }
   if (isRefusedForNow(error)) return new WriteRetry('JetStream cannot store this now', { cause: error });
   if (isUnanswered(error)) return new WriteUnknown('JetStream did not answer', { cause: error });

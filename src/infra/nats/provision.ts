@@ -175,7 +175,10 @@ async function agreedPartitions(nats: Nats, proposed: number): Promise<number> {
 function storedPartitions(value: Uint8Array): number {
   const partitions = Number(Buffer.from(value).toString());
   if (Number.isInteger(partitions) && partitions > 0) return partitions;
-  throw new TroupeError('unavailable', `The key ${PARTITIONS_KEY} of bucket ${BUCKETS.state} is damaged.`);
+  throw new TroupeError(
+    'unavailable',
+    `The key ${PARTITIONS_KEY} of bucket ${BUCKETS.state} is damaged: it should hold a number. Restore it from a backup, or use another NATS.`,
+  );
 }
 
 function checkServer(nats: Nats): void {

@@ -53,7 +53,14 @@ export class MediaProcess implements MediaRun {
     const { promise, resolve, reject } = Promise.withResolvers<MediaExit>();
     this.exited = promise;
     const stderrClosed = new Promise<void>(closed => stderr.once('close', closed));
-    child.once('error', cause => reject(new TroupeError('decode_failed', `cannot start ${binary}: ${cause.message}`)));
+    child.once('error', cause =>
+      reject(
+        new TroupeError(
+          'decode_failed',
+          `cannot start ${binary}: ${cause.message}. Run \`npm run setup\`, or set TROUPE_FFMPEG.`,
+        ),
+      ),
+    );
     child.once('exit', (code, exitSignal) => void stderrClosed.then(() => resolve({ code, signal: exitSignal })));
     this.exited.catch(() => undefined);
     this.#signal = signal;
@@ -93,7 +100,11 @@ export async function output(
   try {
     for await (const chunk of media.stdout as AsyncIterable<Buffer>) {
       bytes += chunk.length;
-      if (bytes > maxBytes) throw new TroupeError('source_unreadable', `${subject}: its description is too long`);
+      if (bytes > maxBytes)
+        throw new TroupeError(
+          'source_unreadable',
+          `${subject}: its description is too long. Check that it is a video file.`,
+        );
       chunks.push(chunk);
     }
     const exit = await media.exited;

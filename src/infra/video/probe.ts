@@ -62,7 +62,10 @@ export async function probe(run: RunMedia, file: string, signal: AbortSignal): P
   const seconds = stream.duration ?? format.duration;
   const { width, height } = displayed(first, rotation);
   if (width < 1 || height < 1 || width * height > LIMITS.picturePixels) {
-    throw new TroupeError('source_unreadable', `${file}: a picture of ${width} × ${height} is too large to decode`);
+    throw new TroupeError(
+      'source_unreadable',
+      `${file}: a picture of ${width} × ${height} is too large to decode (at most ${LIMITS.picturePixels} pixels). Scale the video down first.`,
+    );
   }
   return {
     width,

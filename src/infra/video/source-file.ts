@@ -17,7 +17,7 @@ export async function resolveSource(uri: string, roots: readonly string[]): Prom
   if (place === null) {
     throw new TroupeError(
       'source_not_allowed',
-      `${uri} is outside the folders this node may read (${roots.join(', ')}). Move it there, or start the node with --root ${path.dirname(wanted)}.`,
+      `${uri} is outside the folders this node may read (${roots.join(', ')}), or a link that leads out of them. Move the file below one of them, or start the node with --root and the folder that the file lies in.`,
     );
   }
   const { real, exists } = place;
@@ -36,11 +36,12 @@ const unusable = (uri: string, why: string, cause?: unknown): TroupeError =>
 
 function pathOf(uri: string): string {
   if (uri === '' || uri.includes('\0')) throw unusable(JSON.stringify(uri), 'this is no file name.');
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(uri) && !uri.startsWith('file://')) {
+  const isFileUrl = /^file:\//i.test(uri);
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(uri) && !isFileUrl) {
     throw new TroupeError('not_supported_yet', `${uri}: only local files are read. Download it below a root first.`);
   }
   try {
-    return path.resolve(uri.startsWith('file://') ? fileURLToPath(uri) : uri);
+    return path.resolve(isFileUrl ? fileURLToPath(uri) : uri);
   } catch (cause) {
     throw unusable(uri, 'this is no local file URL. Write file:///path/to/video.', cause);
   }
