@@ -38,6 +38,12 @@ export async function unpack(debs, into) {
   for (const deb of debs) await run('dpkg', ['-x', deb, into]);
 }
 
+/** Where the shared libraries of a program lie that was unpacked into a folder, relative to it. */
+export function libraryFolders(unpacked) {
+  const libraries = readdirSync(unpacked, { recursive: true }).filter(file => /\.so(\.|$)/.test(file));
+  return [...new Set(libraries.map(file => path.dirname(file)))];
+}
+
 /** D1: apt-get over a scratch folder, with the machine's own sources unless others are given. */
 function scratchApt(scratch, sources) {
   for (const folder of ['state/lists/partial', 'cache/archives/partial'])

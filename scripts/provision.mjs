@@ -25,7 +25,7 @@ import {
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { downloadFromSuite, downloadWithDependencies, unpack } from './debian.mjs';
+import { downloadFromSuite, downloadWithDependencies, libraryFolders, unpack } from './debian.mjs';
 import { run } from './run.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -211,11 +211,7 @@ async function bringFfmpeg(scratch) {
   await unpack(debs, unpacked);
   for (const folder of ['etc', 'var', 'usr/share', 'usr/sbin', 'usr/include'])
     rmSync(path.join(unpacked, folder), { recursive: true, force: true });
-  const libraries = new Set(
-    readdirSync(unpacked, { recursive: true })
-      .filter(file => /\.so(\.|$)/.test(file))
-      .map(file => `$here/../ffmpeg/${path.dirname(file)}`),
-  );
+  const libraries = libraryFolders(unpacked).map(folder => `$here/../ffmpeg/${folder}`);
   const names = ['ffprobe', 'ffmpeg'];
   mkdirSync(path.join(scratch, 'bin'));
   for (const name of names) {
@@ -223,7 +219,7 @@ async function bringFfmpeg(scratch) {
       '#!/bin/sh',
       'self=$0; [ -L "$self" ] && self=$(readlink -f "$self")',
       'here=${self%/*}',
-      `LD_LIBRARY_PATH="${[...libraries].join(':')}" exec "$here/../ffmpeg/usr/bin/${name}" "$@"`,
+      `LD_LIBRARY_PATH="${libraries.join(':')}" exec "$here/../ffmpeg/usr/bin/${name}" "$@"`,
     ];
     writeFileSync(path.join(scratch, 'bin', name), `${lines.join('\n')}\n`, { mode: 0o755 });
     await run(path.join(scratch, 'bin', name), ['-version']);
@@ -237,7 +233,7 @@ async function bringFfmpeg(scratch) {
  * P4: waits for its turn and returns what ends it. The lock is a name in Linux's abstract socket space: the kernel
  * frees it when its process dies. Elsewhere two set-ups at once in one checkout are not kept apart.
  */
-async function oneAtATime() {
+export async function oneAtATime() {
   if (process.platform !== 'linux') return () => {};
   // Of full length, since versions of Node differ in how they pad a shorter one.
   const name = `\0${createHash('sha256').update(root).digest('hex').padStart(107, 'troupe-setup-')}`;

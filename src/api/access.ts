@@ -5,6 +5,8 @@
  * A2 Bound to loopback, the Host header must name loopback (or the bound host): a foreign name that resolves to 127.0.0.1 is
  *    how a web page reaches a local server.
  * A3 A web page of another origin gets nothing. Only opening an address in the browser (a plain GET navigation) may start elsewhere.
+ * A4 A browser sends no Bearer when somebody opens an address. For the page that describes the API, and what it loads, the
+ *    token may also be the password of Basic, which a browser asks for. Nothing else takes it.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -42,13 +44,31 @@ export function accessCheck(options: AccessOptions): (request: FastifyRequest, r
       );
     }
     if (expected === null || request.routeOptions.url === '/healthz') return;
-    const given = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
+    const given = tokenOf(request);
     if (given === undefined || !timingSafeEqual(digest(given), expected)) {
-      reply.header('www-authenticate', given === undefined ? 'Bearer' : 'Bearer error="invalid_token"');
+      const bearer = given === undefined ? 'Bearer' : 'Bearer error="invalid_token"';
+      // Two lines: browsers read one challenge from each.
+      reply.header(
+        'www-authenticate',
+        opensPage(request) ? [bearer, 'Basic realm="Troupe, token as password"'] : bearer,
+      );
       throw new TroupeError('unauthenticated', 'Send the token of this node: Authorization: Bearer <token>.');
     }
   };
 }
+
+function tokenOf(request: FastifyRequest): string | undefined {
+  const { authorization = '' } = request.headers;
+  const basic = isPage(request) ? /^Basic +(\S+)$/i.exec(authorization)?.[1] : undefined; // A4
+  if (basic !== undefined) return /:(.*)$/s.exec(Buffer.from(basic, 'base64').toString())?.[1];
+  return /^Bearer +(\S+)$/i.exec(authorization)?.[1];
+}
+
+const isPage = ({ routeOptions: { url = '' } }: FastifyRequest): boolean => url === '/' || /^\/docs(\/|$)/.test(url);
+
+/** Over plain HTTP a browser sends no Sec-Fetch-* to another host; but it says that it wants a page. */
+const opensPage = (request: FastifyRequest): boolean =>
+  isPage(request) && (request.headers.accept ?? '').includes('text/html');
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 

@@ -49,6 +49,25 @@ test('A1: the right token opens, any other does not', async () => {
   }
 });
 
+test('A4: a browser is asked for the token when it opens the page, and opens nothing else with it', async () => {
+  await using api = await serveApi({ token: 'sesame:open' });
+  const authorization = `Basic ${Buffer.from('anyone:sesame:open').toString('base64')}`;
+  const accept = 'text/html,application/xhtml+xml,*/*;q=0.8';
+  for (const path of ['/', '/docs']) {
+    const asked = await ask(api, { accept }, path);
+    assert.is(asked.headers.get('www-authenticate'), 'Bearer, Basic realm="Troupe, token as password"', path);
+  }
+  for (const path of ['/docs', '/docs/json', '/docs/static/swagger-ui.css'])
+    assert.is((await ask(api, { authorization }, path)).status, 200, path);
+  for (const path of ['/api/v1/scenarios', '/readyz', '/docsx']) {
+    const refused = await ask(api, { authorization, accept }, path);
+    assert.is(refused.headers.get('www-authenticate'), 'Bearer', path);
+    await problemOf(refused, 401, 'unauthenticated');
+  }
+  const wrong = `Basic ${Buffer.from('sesame:open:').toString('base64')}`;
+  await problemOf(await ask(api, { authorization: wrong }, '/docs'), 401, 'unauthenticated');
+});
+
 for (const [host, status] of [
   ['127.0.0.1', 200],
   ['127.0.0.1:8080', 200],

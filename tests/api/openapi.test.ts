@@ -101,6 +101,8 @@ test('every operation has an id of its own, words, tags, and described answers; 
     for (const parameter of operation.parameters ?? []) {
       if (parameter.in === 'path') assert.ok(name.includes(`{${parameter.name}}`), name);
     }
+    const places = (operation.parameters ?? []).map(parameter => parameter.in);
+    assert.ok(places.lastIndexOf('path') <= places.filter(place => place === 'path').length - 1, `O2: ${name}`);
   }
 });
 
@@ -152,11 +154,13 @@ test('every example fits its own schema, and the examples work together on a fre
   }
 });
 
-test('the page at /docs and what it loads are served under a content security policy', async () => {
+test('O1: the page at /docs and what it loads are served under a content security policy', async () => {
   await using api = await serveApi();
   const page = await api.fetch('/docs');
   assert.is(page.status, 200);
-  assert.match(String(page.headers.get('content-security-policy')), /default-src 'self'/);
+  const policy = String(page.headers.get('content-security-policy'));
+  assert.match(policy, /default-src 'self'/);
+  assert.not.match(policy, /unsafe|https?:|upgrade/, 'O1');
   const html = await page.text();
   const loaded = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(m => new URL(String(m[1]), page.url).pathname);
   assert.ok(loaded.some(p => p.endsWith('swagger-ui-bundle.js')));

@@ -57,9 +57,13 @@ export const resultRoutes =
               ...RunQuery,
               fromFrame: Frame('first source frame, inclusive'),
               toFrame: Frame('last source frame, inclusive'),
-              class: Type.Optional(Type.String({ minLength: 1 })),
-              minScore: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
-              limit: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.pageItems, default: 100 })),
+              class: Type.Optional(Type.String({ minLength: 1, description: 'only detections of this class' })),
+              minScore: Type.Optional(
+                Type.Number({ minimum: 0, maximum: 1, description: 'only detections from here on' }),
+              ),
+              limit: Type.Optional(
+                Type.Integer({ minimum: 1, maximum: LIMITS.pageItems, default: 100, examples: [10] }),
+              ),
               cursor: Type.Optional(Type.String({ description: 'the nextCursor of the page before' })),
             },
             { additionalProperties: false },

@@ -135,7 +135,16 @@ export const scenarioRoutes =
           description: 'With `wait`, answers when the scenario is inactive or the time is over, whichever comes first.',
           params: IdParams,
           querystring: Type.Object(
-            { wait: Type.Optional(Type.Number({ minimum: 0, maximum: LIMITS.waitSeconds, description: 'seconds' })) },
+            {
+              wait: Type.Optional(
+                Type.Number({
+                  minimum: 0,
+                  maximum: LIMITS.waitSeconds,
+                  description: 'seconds; 0 or absent: answers at once',
+                  examples: [30],
+                }),
+              ),
+            },
             { additionalProperties: false },
           ),
           response: { 200: described(Scenario, 'the scenario'), ...problems('scenario_not_found') },
@@ -165,7 +174,10 @@ export const scenarioRoutes =
           description:
             'A stopped or failed one goes on where it stopped, in the same run; `from=start` begins a new run.',
           params: IdParams,
-          querystring: Type.Object({ from: Type.Optional(Type.Literal('start')) }, { additionalProperties: false }),
+          querystring: Type.Object(
+            { from: Type.Optional(Type.Literal('start', { description: 'a new run, from the first frame' })) },
+            { additionalProperties: false },
+          ),
           response: {
             200: described(Scenario, 'it was running already'),
             202: described(Scenario, 'it starts'),
