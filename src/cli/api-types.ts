@@ -80,6 +80,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/rejected": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List refused commands
+         * @description Of the last 24 hours, newest first: what was refused of commands that came over HTTP or NATS, and why. A page may have fewer than `limit` items; there are more as long as it has a `nextCursor`.
+         */
+        get: operations["listRejected"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/scenarios": {
         parameters: {
             query?: never;
@@ -222,6 +242,26 @@ export interface paths {
          * @description What was computed so far stays readable, and a later start goes on from there.
          */
         post: operations["stopScenario"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/scenarios/{id}/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read what happened to a scenario
+         * @description Oldest first: states, attempts and where they were placed, nodes that refused and why, detections of death, fences, at which frame an attempt went on, restarts, the end. Facts are kept for a week; the newest 1000 are answered. Of a deleted scenario, what is left of it.
+         */
+        get: operations["getTimeline"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -382,6 +422,28 @@ export interface components {
             /** @description a URN made of the code */
             type: string;
         };
+        Rejection: {
+            /** @description when the refusal was stored */
+            at: string;
+            /** @description of the command, as text; a long one is cut */
+            body: string;
+            id: string;
+            /** @description of the actor that it was for */
+            kind: string;
+            /** @description why: the code and words that its sender was answered, or would have been */
+            problem: {
+                code: string;
+                errors?: {
+                    message: string;
+                    path: string;
+                }[];
+                frame?: number;
+                message: string;
+            };
+            /** @description of the HTTP request that sent it */
+            requestId?: string;
+            verb: string;
+        };
         Scenario: {
             /** @description true when every selected frame of the run has its result */
             complete: boolean;
@@ -501,6 +563,20 @@ export interface components {
             state: "init_startup" | "in_startup_processing" | "active" | "init_shutdown" | "in_shutdown_processing" | "inactive";
             updatedAt: string;
             warnings: string[];
+        };
+        TimelineItem: {
+            /** @description wall clock of who saw it; the order is that of the journal */
+            at: string;
+            attempt?: number;
+            code?: string;
+            frame?: number;
+            node?: string;
+            run?: number;
+            segment?: number;
+            /** @description the fact in words */
+            text: string;
+            /** @description of the fact: docs/EVENTS.md */
+            type: string;
         };
         TreeNode: {
             attempt?: number;
@@ -820,6 +896,78 @@ export interface operations {
             };
         };
     };
+    listRejected: {
+        parameters: {
+            query?: {
+                /** @description the nextCursor of the page before */
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description a page of refusals */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Rejection"][];
+                        nextCursor?: string;
+                    };
+                };
+            };
+            /** @description invalid_request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description unauthenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description internal */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listScenarios: {
         parameters: {
             query?: {
@@ -1069,7 +1217,10 @@ export interface operations {
     getScenario: {
         parameters: {
             query?: {
-                /** @description seconds */
+                /**
+                 * @description seconds; 0 or absent: answers at once
+                 * @example 30
+                 */
                 wait?: number;
             };
             header?: never;
@@ -1534,12 +1685,15 @@ export interface operations {
     listPredictions: {
         parameters: {
             query?: {
+                /** @description only detections of this class */
                 class?: string;
                 /** @description the nextCursor of the page before */
                 cursor?: string;
                 /** @description first source frame, inclusive */
                 fromFrame?: number;
+                /** @example 10 */
                 limit?: number;
+                /** @description only detections from here on */
                 minScore?: number;
                 /** @description the latest when absent */
                 run?: number;
@@ -1631,6 +1785,7 @@ export interface operations {
     startScenario: {
         parameters: {
             query?: {
+                /** @description a new run, from the first frame */
                 from?: "start";
             };
             header?: never;
@@ -1808,6 +1963,93 @@ export interface operations {
             };
             /** @description mailbox_full */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description internal */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getTimeline: {
+        parameters: {
+            query?: {
+                /** @description all runs when absent */
+                run?: number;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description 1 to 64 of A-Z a-z 0-9 _ -
+                 * @example demo
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the timeline */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["TimelineItem"][];
+                        /** @description facts before these that are left out */
+                        omitted: number;
+                    };
+                };
+            };
+            /** @description invalid_request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description unauthenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description scenario_not_found, run_not_found */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
