@@ -429,7 +429,16 @@ export async function startNode(
             version: packageJson.version,
             onDefect: (error: unknown, requestId: string) => report('http', `request ${requestId}`, error),
           };
-          const app = await buildApi({ gateway, cluster: gateway, projection, journal, clock, random, options });
+          const app = await buildApi({
+            gateway,
+            cluster: gateway,
+            events: gateway,
+            projection,
+            journal,
+            clock,
+            random,
+            options,
+          });
           await listen(app, config.host, port);
           const address = app.server.address();
           if (address === null || typeof address === 'string') throw new Error('the HTTP server has no port');

@@ -9,7 +9,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { TSchema } from 'typebox';
 import type { Clock, Random } from '../actors/ports/clock.ts';
-import type { ClusterGateway, ScenarioGateway } from '../actors/ports/gateway.ts';
+import type { ClusterGateway, EventGateway, ScenarioGateway } from '../actors/ports/gateway.ts';
 import type { Journal } from '../actors/ports/journal.ts';
 import type { PredictionReader } from '../actors/ports/projection.ts';
 import { TroupeError } from '../domain/errors.ts';
@@ -20,6 +20,7 @@ import { accessCheck } from './access.ts';
 import { registerOpenApi } from './openapi.ts';
 import { type DefectReport, ProblemDocument, refuseConnection, sendProblem } from './problem.ts';
 import { clusterRoutes } from './routes/cluster.ts';
+import { eventRoutes } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
 import { notYetRoutes } from './routes/not-yet.ts';
 import { rejectedRoutes } from './routes/rejected.ts';
@@ -31,6 +32,7 @@ import { COMPONENTS } from './schemas.ts';
 export interface ApiDeps {
   readonly gateway: ScenarioGateway;
   readonly cluster: ClusterGateway;
+  readonly events: EventGateway;
   readonly projection: PredictionReader;
   readonly journal: Journal;
   readonly clock: Clock;
@@ -47,7 +49,7 @@ export interface ApiDeps {
 }
 
 export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
-  const { gateway, cluster, projection, journal, clock, random, options } = deps;
+  const { gateway, cluster, events, projection, journal, clock, random, options } = deps;
   const onDefect = options.onDefect ?? ((error, requestId) => console.error(`request ${requestId} failed:`, error));
   const app = fastify({
     bodyLimit: LIMITS.requestBytes,
@@ -94,6 +96,7 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   await app.register(clusterRoutes(cluster), { prefix: '/api/v1' });
   await app.register(rejectedRoutes({ journal, clock }), { prefix: '/api/v1' });
   await app.register(timelineRoutes({ gateway, journal, clock }), { prefix: '/api/v1' });
+  await app.register(eventRoutes({ events, closing: closing.signal }), { prefix: '/api/v1' });
   await app.register(notYetRoutes);
   await app.ready();
   return app;

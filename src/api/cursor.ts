@@ -1,11 +1,12 @@
 /** Opaque page cursors: what a client gets as `nextCursor` and may only hand back. */
+import type { EventPosition } from '../actors/ports/gateway.ts';
 import { invalidRequest } from '../domain/parse.ts';
 
 export const encodeCursor = (...parts: readonly (string | number)[]): string =>
   Buffer.from(JSON.stringify(parts)).toString('base64url');
 
-/** @throws TroupeError invalid_request when it is none that `encodeCursor` made of parts of these types */
-function decode(cursor: string, types: readonly string[]): unknown[] {
+/** @throws TroupeError of `refuse` when it is none that `encodeCursor` made of parts of these types */
+function decode(cursor: string, types: readonly string[], refuse = badCursor): unknown[] {
   try {
     const parts: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString());
     const fits = Array.isArray(parts) && parts.length === types.length && parts.every((p, i) => typeof p === types[i]);
@@ -13,7 +14,7 @@ function decode(cursor: string, types: readonly string[]): unknown[] {
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
   }
-  throw badCursor();
+  throw refuse();
 }
 
 export const badCursor = () =>
@@ -27,6 +28,19 @@ export function decodeSeqCursor(cursor: string): number {
   const [seq] = decode(cursor, ['number']).map(Number);
   if (seq === undefined || !Number.isSafeInteger(seq)) throw badCursor();
   return seq;
+}
+
+/** Of events: the id of the last one received. */
+export const encodePosition = ({ life, transition, run, frame }: EventPosition): string =>
+  encodeCursor(life, transition, run, frame);
+
+export function decodePosition(id: string): EventPosition {
+  const refuse = () =>
+    invalidRequest('The request', [{ path: 'Last-Event-ID', message: 'must be the id of an event' }]);
+  const [life, transition, run, frame] = decode(id, ['number', 'number', 'number', 'number'], refuse).map(Number);
+  const parts = { life: life ?? -1, transition: transition ?? -1, run: run ?? -1, frame: frame ?? -1 };
+  if (Object.values(parts).every(part => Number.isSafeInteger(part) && part >= 0)) return parts;
+  throw refuse();
 }
 
 /** Of predictions: the run and the next frame. */

@@ -6,7 +6,7 @@ import { ModelInfo } from '../domain/model.ts';
 import { NodeView } from '../domain/node.ts';
 import { Prediction } from '../domain/prediction.ts';
 import { Rejection } from '../domain/rejection.ts';
-import { ScenarioSpec, ScenarioView } from '../domain/scenario.ts';
+import { HistoryEntry, Outcome, Progress, ScenarioSpec, ScenarioState, ScenarioView } from '../domain/scenario.ts';
 import { TimelineItem } from '../domain/scenario-facts.ts';
 import { SourceInfo } from '../domain/source.ts';
 import { TreeNode } from '../domain/tree.ts';
@@ -78,6 +78,32 @@ export const Timeline = Type.Object({
 });
 export type Timeline = Static<typeof Timeline>;
 
+export const StateEvent = Type.Object(
+  {
+    ...HistoryEntry.properties,
+    run: Type.Integer(),
+    outcome: nullable(Outcome),
+    scenario: Type.Optional(component<ScenarioView>('Scenario')),
+  },
+  {
+    $id: 'StateEvent',
+    description: 'data of a `state` event; `scenario`, as it is now, is in the one of its newest transition',
+  },
+);
+export type StateEvent = Static<typeof StateEvent>;
+
+export const ProgressEvent = Type.Object(
+  { run: Type.Integer(), progress: Progress },
+  { $id: 'ProgressEvent', description: 'data of a `progress` event' },
+);
+export type ProgressEvent = Static<typeof ProgressEvent>;
+
+export const DeletedEvent = Type.Object(
+  { at: Type.String(), from: ScenarioState, to: Type.Literal('deleted'), run: Type.Integer() },
+  { $id: 'DeletedEvent', description: 'data of the `deleted` event, the last one' },
+);
+export type DeletedEvent = Static<typeof DeletedEvent>;
+
 export const COMPONENTS: readonly object[] = [
   { ...ScenarioView, $id: 'Scenario' },
   { ...Prediction, $id: 'Prediction' },
@@ -85,6 +111,9 @@ export const COMPONENTS: readonly object[] = [
   { ...ModelInfo, $id: 'Model' },
   { ...Rejection, $id: 'Rejection' },
   { ...TimelineItem, $id: 'TimelineItem' },
+  StateEvent,
+  ProgressEvent,
+  DeletedEvent,
   {
     ...TreeNode.$defs.TreeNode,
     properties: { ...TreeNode.$defs.TreeNode.properties, children: Type.Array(Type.Ref('TreeNode#')) },

@@ -101,6 +101,17 @@ export const LIMITS = {
   eventBytes: 1024 * KIB * KIB,
   rejectedAgeMs: 24 * 3_600_000,
   rejectedBytes: 64 * KIB * KIB,
+  /** Event streams that one API node serves: each looks at the projection some 10 times a second at most. */
+  eventStreams: 256,
+  /** Predictions read at a time for one: at most some 3 MB. */
+  eventFrames: 100,
+  /** Between two looks for one, and between two words of its progress. */
+  eventPaceMs: 100,
+  progressMs: 1_000,
+  /** The longest silence of one: proxies cut connections that are silent for half a minute or a minute. */
+  eventQuietMs: 15_000,
+  /** After this a client that lost its stream asks for the rest. */
+  eventRetryMs: 1_000,
   /** What `/rejected` shows of a refused command's body, and of each word about it: a page is then some 8 MB at most. */
   rejectedBodyChars: 4096,
   rejectedWordChars: 256,

@@ -61,6 +61,10 @@ export interface ModelSummary {
   readonly classes: string[];
 }
 
+/** `n` counts the transitions of a scenario from 1, `run` is the one it belongs to; documents of older versions lack both. */
+export type Transition = HistoryEntry & { readonly n: number; readonly run: number };
+export type StoredTransition = HistoryEntry & Partial<Transition>;
+
 export interface ScenarioDoc {
   readonly id: string;
   readonly spec: ScenarioSpec;
@@ -80,7 +84,7 @@ export interface ScenarioDoc {
   readonly engine: Engine | null;
   readonly error: ScenarioError | null;
   readonly warnings: readonly string[];
-  readonly history: readonly HistoryEntry[];
+  readonly history: readonly StoredTransition[];
   readonly createdAt: string;
   readonly updatedAt: string;
   /** Of the command that last started it: what its runners do goes on with that trace. Absent in documents of older versions. */
@@ -109,6 +113,9 @@ export function assignmentOf(doc: ScenarioDoc, ref: AttemptBody): Assignment | n
     ...(doc.traceparent === undefined ? {} : { traceparent: doc.traceparent }),
   };
 }
+
+export const transitions = ({ history, run }: ScenarioDoc): readonly Transition[] =>
+  history.map((entry, i) => ({ n: i + 1, run, ...entry }));
 
 export const isComplete = (segments: readonly SegmentDoc[]): boolean =>
   segments.length > 0 && segments.every(segment => segment.result === 'end');
@@ -141,7 +148,7 @@ export function scenarioView(doc: ScenarioDoc, progress: Progress, warnings: rea
     })),
     error: doc.error,
     warnings: [...doc.warnings, ...warnings],
-    history: [...doc.history],
+    history: doc.history.map(({ at, from, to, reason }) => ({ at, from, to, reason })),
     createdAt: doc.createdAt,
     updatedAt: doc.updatedAt,
   };

@@ -3,7 +3,10 @@ import type {
   ClusterGateway,
   CommandAnswer,
   CommandOptions,
+  EventGateway,
+  EventQuery,
   RunView,
+  ScenarioEvent,
   ScenarioGateway,
   ScenarioVerb,
 } from '../../src/actors/ports/gateway.ts';
@@ -17,7 +20,7 @@ import { ENGINE } from '../projection/log-entries.ts';
 
 const AT = '2026-01-01T00:00:00.000Z';
 
-export class FakeCluster implements ScenarioGateway, ClusterGateway {
+export class FakeCluster implements ScenarioGateway, ClusterGateway, EventGateway {
   readonly scenarios = new Map<string, ScenarioView>();
   readonly keys = new Map<string, { readonly id: string; readonly body: string }>();
   readonly commands: {
@@ -32,6 +35,10 @@ export class FakeCluster implements ScenarioGateway, ClusterGateway {
   readonly ends = new Map<string, number>();
   /** Thrown by the next call of any method. */
   fault: unknown = null;
+  /** What an event stream tells before it stays silent, how much of that was asked for, and what was asked. */
+  told: Iterable<ScenarioEvent> = [];
+  taken = 0;
+  readonly followed: EventQuery[] = [];
   reasons: string[] = [];
   waiting = 0;
 
@@ -129,6 +136,21 @@ export class FakeCluster implements ScenarioGateway, ClusterGateway {
       complete: lastSeq !== undefined && scenario.complete,
       lastSeq: lastSeq ?? 0,
     };
+  }
+
+  async events(id: string, query: EventQuery, signal: AbortSignal): Promise<AsyncIterable<ScenarioEvent>> {
+    this.#step();
+    this.#get(id);
+    this.followed.push(query);
+    return this.#tell(signal);
+  }
+
+  async *#tell(signal: AbortSignal): AsyncGenerator<ScenarioEvent> {
+    for (const event of this.told) {
+      this.taken += 1;
+      yield event;
+    }
+    if (!signal.aborted) await new Promise(resolve => signal.addEventListener('abort', resolve));
   }
 
   async nodes(): Promise<NodeView[]> {

@@ -83,7 +83,6 @@ for (const body of UNSUPPORTED) {
 
 for (const [method, path, headers, body] of [
   ['GET', '/metrics', {}],
-  ['GET', `${SCENARIOS}/cam/events`, { accept: 'text/event-stream' }],
   ['POST', '/api/v1/models?name=mine', { 'content-type': 'application/octet-stream' }, 'onnx'],
   [
     'POST',

@@ -44,7 +44,10 @@ export interface ServedApi extends AsyncDisposable {
   have(id: string): void;
 }
 
-export async function serveApi(options: Partial<ApiDeps['options']> = {}): Promise<ServedApi> {
+export async function serveApi(
+  options: Partial<ApiDeps['options']> = {},
+  parts: Partial<Pick<ApiDeps, 'events' | 'clock'>> = {},
+): Promise<ServedApi> {
   const folder = temporaryFolder();
   const cluster = new FakeCluster();
   const projection = openProjection(path.join(folder.path, 'p.db'));
@@ -53,10 +56,12 @@ export async function serveApi(options: Partial<ApiDeps['options']> = {}): Promi
   const app = await buildApi({
     gateway: cluster,
     cluster,
+    events: cluster,
     projection,
     journal,
     clock,
     random,
+    ...parts,
     options: { host: '127.0.0.1', token: null, version: '0.1.0', onDefect: error => defects.push(error), ...options },
   });
   await app.listen({ host: '127.0.0.1', port: 0 });

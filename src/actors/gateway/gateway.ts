@@ -24,7 +24,10 @@ import type {
   ClusterGateway,
   CommandAnswer,
   CommandOptions,
+  EventGateway,
+  EventQuery,
   RunView,
+  ScenarioEvent,
   ScenarioGateway,
   ScenarioVerb,
 } from '../ports/gateway.ts';
@@ -35,6 +38,7 @@ import type { PredictionReader } from '../ports/projection.ts';
 import type { StateStore } from '../ports/state-store.ts';
 import { MailboxFull, WriteRetry, WriteUnknown } from '../ports/write-outcome.ts';
 import { decodeRecord } from '../runtime/record-codec.ts';
+import { scenarioEvents } from './scenario-events.ts';
 import { type ScenarioMirror, visible } from './scenario-mirror.ts';
 
 export interface GatewayPorts {
@@ -68,7 +72,7 @@ interface Answer {
   readonly problem?: Problem;
 }
 
-export class Gateway implements ScenarioGateway, ClusterGateway {
+export class Gateway implements ScenarioGateway, ClusterGateway, EventGateway {
   readonly #ports: GatewayPorts;
   readonly #waiting = new Map<string, (answer: Answer) => void>();
   /** Frames per second of running attempts, by attempt key. Entries leave with the next beat sweep. */
@@ -288,11 +292,18 @@ export class Gateway implements ScenarioGateway, ClusterGateway {
     if (refusal !== null) throw fromProblem(refusal);
   }
 
+  async events(id: string, query: EventQuery, signal: AbortSignal): Promise<AsyncIterable<ScenarioEvent>> {
+    const doc = await this.#read(id);
+    if (query.run !== null) await this.run(id, query.run);
+    return scenarioEvents({ ...this.#ports, view: shown => this.#view(shown) }, doc, query, signal);
+  }
+
   async #read(id: string): Promise<ScenarioDoc> {
     let doc: ScenarioDoc | null;
     try {
       const entry = await this.#ports.store.get(`scenario.${id}`);
       doc = entry === null ? null : visible(decodeRecord(entry.value));
+      if (entry !== null && doc !== null) this.#ports.mirror.learn(id, doc, entry.revision);
     } catch (error) {
       if (error instanceof WriteRetry || error instanceof WriteUnknown)
         throw unavailable(`NATS does not answer: ${error.message}`);

@@ -67,6 +67,22 @@ export class ScenarioMirror {
     for (const wake of this.#waiters.get(id) ?? []) wake();
   }
 
+  /** null: there is none, or it is deleted. */
+  get(id: string): ScenarioDoc | null {
+    return this.#docs.get(id)?.doc ?? null;
+  }
+
+  /** Calls at every change of the scenario, until what it returns is called. */
+  watch(id: string, wake: () => void): () => void {
+    const waiters = this.#waiters.get(id) ?? new Set();
+    this.#waiters.set(id, waiters);
+    waiters.add(wake);
+    return () => {
+      waiters.delete(wake);
+      if (waiters.size === 0 && this.#waiters.get(id) === waiters) this.#waiters.delete(id);
+    };
+  }
+
   /** In order of id, which is made anew only when an id was seen for the first time: a page is read of thousands. */
   *list(): Iterable<ScenarioDoc> {
     this.#order ??= [...this.#docs.keys()].sort((a, b) => (a < b ? -1 : 1));
@@ -78,18 +94,15 @@ export class ScenarioMirror {
 
   /** Resolves at the scenario's next change, or when the time is over. */
   async changed(id: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
-    const waiters = this.#waiters.get(id) ?? new Set();
-    this.#waiters.set(id, waiters);
     await new Promise<void>(resolve => {
       const done = (): void => {
-        waiters.delete(done);
-        if (waiters.size === 0 && this.#waiters.get(id) === waiters) this.#waiters.delete(id);
+        unwatch();
         timer.cancel();
         signal.removeEventListener('abort', done);
         resolve();
       };
       const timer = this.#clock.timer(timeoutMs, done);
-      waiters.add(done);
+      const unwatch = this.watch(id, done);
       signal.addEventListener('abort', done, { once: true });
     });
   }

@@ -1,7 +1,15 @@
 /** What the API and the CLI's embedded node need of the cluster: commands with an answer, and views. */
 import type { ModelInfo } from '../../domain/model.ts';
 import type { NodeView } from '../../domain/node.ts';
-import type { ScenarioSpec, ScenarioState, ScenarioView } from '../../domain/scenario.ts';
+import type { Prediction } from '../../domain/prediction.ts';
+import type {
+  HistoryEntry,
+  Outcome,
+  Progress,
+  ScenarioSpec,
+  ScenarioState,
+  ScenarioView,
+} from '../../domain/scenario.ts';
 import type { TreeNode } from '../../domain/tree.ts';
 
 export type ScenarioVerb = 'create' | 'start' | 'stop' | 'delete';
@@ -48,6 +56,54 @@ export interface ScenarioGateway {
   list(query: { state: ScenarioState | null; limit: number; after: string | null }): Promise<readonly ScenarioView[]>;
   /** @param run null: the latest. @throws TroupeError scenario_not_found | run_not_found */
   run(id: string, run: number | null): Promise<RunView>;
+}
+
+export type EventType = 'state' | 'progress' | 'prediction';
+
+/** Where a reader of a scenario's events stands: the same on every API node. */
+export interface EventPosition {
+  /** The scenario's creation, ms: another one of the same id is another scenario. */
+  readonly life: number;
+  /** The number of the last transition told. */
+  readonly transition: number;
+  readonly run: number;
+  /** The next source frame. */
+  readonly frame: number;
+}
+
+export interface EventQuery {
+  readonly types: ReadonlySet<EventType>;
+  /** Predictions and progress of this run only; null: of the latest, and of those that follow. */
+  readonly run: number | null;
+  /** Goes on behind this; null, or one of another life of the id: begins with the current state. */
+  readonly after: EventPosition | null;
+  /** Of a reader that begins: not the predictions that are there already. */
+  readonly fromNow: boolean;
+}
+
+export interface StateChange extends HistoryEntry {
+  readonly run: number;
+  readonly outcome: Outcome | null;
+  /** As it is now; with its newest transition. */
+  readonly scenario?: ScenarioView;
+}
+
+export type ScenarioEvent =
+  | { readonly kind: 'state'; readonly position: EventPosition; readonly change: StateChange }
+  /** A page of them in frame order; `position` is the one before the first. */
+  | { readonly kind: 'predictions'; readonly position: EventPosition; readonly predictions: readonly Prediction[] }
+  | { readonly kind: 'progress'; readonly run: number; readonly progress: Progress }
+  /** The last one. */
+  | { readonly kind: 'deleted'; readonly at: string; readonly from: ScenarioState; readonly run: number }
+  /** Nothing was told for a while. */
+  | { readonly kind: 'quiet' };
+
+export interface EventGateway {
+  /**
+   * Resolves when the scenario was found; then tells what happens, each next thing when it is asked for, until the scenario is
+   * deleted or the signal aborts. @throws TroupeError scenario_not_found | run_not_found
+   */
+  events(id: string, query: EventQuery, signal: AbortSignal): Promise<AsyncIterable<ScenarioEvent>>;
 }
 
 export interface ClusterGateway {

@@ -44,6 +44,8 @@ export interface PredictionReader {
   readonly appliedSeq: number;
   /** Resolves true when `appliedSeq` ≥ seq, false after `timeoutMs`. */
   caughtUpWith(seq: number, timeoutMs: number): Promise<boolean>;
+  /** Calls after entries of the scenario were applied, until what it returns is called. */
+  watch(scenario: string, wake: () => void): () => void;
 }
 
 export interface ProjectionStore extends PredictionReader {

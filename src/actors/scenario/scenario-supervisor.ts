@@ -34,6 +34,7 @@ import {
   lastSeqOf,
   type ScenarioDoc,
   type SegmentDoc,
+  transitions,
 } from '../../domain/scenario-doc.ts';
 import type { RUNNER_FACTS, SCENARIO_FACTS, ScenarioFactType } from '../../domain/scenario-facts.ts';
 import { sameSpec, toSpec } from '../../domain/scenario-spec.ts';
@@ -748,7 +749,8 @@ function activate(doc: ScenarioDoc, reason: string, context: Context): ScenarioD
 /** A transition: state, public history, and the fact for everyone who listens. */
 function record(doc: ScenarioDoc, to: ScenarioState, reason: string | null, context: Context): ScenarioDoc {
   const from = doc.history.length === 0 ? null : doc.state;
-  const entry = { at: new Date(context.now).toISOString(), from, to, reason };
+  const n = (transitions(doc).at(-1)?.n ?? 0) + 1;
+  const entry = { n, run: doc.run, at: new Date(context.now).toISOString(), from, to, reason };
   publish(context, 'state', { from, to, reason, run: doc.run });
   return { ...doc, state: to, history: [...doc.history, entry].slice(-LIMITS.historyEntries) };
 }

@@ -4,7 +4,6 @@ import { TroupeError } from '../../domain/errors.ts';
 
 const NOT_YET = [
   ['GET', '/metrics', 'Metrics are'],
-  ['GET', '/api/v1/scenarios/:id/events', 'The event stream is'],
   ['POST', '/api/v1/models', 'Uploading a model is'],
   ['POST', '/api/v1/videos', 'Uploading a video is'],
 ] as const;

@@ -1,7 +1,7 @@
 /** Scenarios: create, read, change their state, delete. */
 import { createHash } from 'node:crypto';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import type { Random } from '../../actors/ports/clock.ts';
 import type { ClusterGateway, CommandOptions, ScenarioGateway } from '../../actors/ports/gateway.ts';
@@ -10,6 +10,7 @@ import { LIMITS } from '../../domain/limits.ts';
 import { invalidRequest } from '../../domain/parse.ts';
 import { ScenarioCreation, ScenarioState, type ScenarioView } from '../../domain/scenario.ts';
 import { toSpec } from '../../domain/scenario-spec.ts';
+import { clientGone } from '../client-gone.ts';
 import { decodeIdCursor, encodeCursor } from '../cursor.ts';
 import { problems } from '../problem.ts';
 import { IdParams, Scenario, ScenarioPage } from '../schemas.ts';
@@ -154,7 +155,7 @@ export const scenarioRoutes =
         const { id } = request.params;
         const { wait } = request.query;
         if (wait === undefined) return gateway.get(id);
-        const over = AbortSignal.any([closing, goneOf(reply)]);
+        const over = AbortSignal.any([closing, clientGone(reply)]);
         try {
           return await gateway.wait(id, wait * 1000, over);
         } catch (error) {
@@ -257,11 +258,4 @@ function refuseBody(request: FastifyRequest): void {
   const { body } = request;
   if (body === undefined || body === null || (typeof body === 'object' && Object.keys(body).length === 0)) return;
   throw invalidRequest('The request', [{ path: '', message: 'must have no body' }]);
-}
-
-/** Aborted when the client is gone. */
-function goneOf(reply: FastifyReply): AbortSignal {
-  const gone = new AbortController();
-  reply.raw.once('close', () => gone.abort());
-  return gone.signal;
 }

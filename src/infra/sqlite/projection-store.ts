@@ -99,6 +99,7 @@ class SqliteProjection implements ProjectionStore {
   readonly #sql: ReturnType<typeof statements>;
   readonly #applyAll: (identity: LogIdentity, entries: readonly LogEntry[]) => Position | null;
   readonly #waiters = new Set<Waiter>();
+  readonly #watchers = new Map<string, Set<() => void>>();
   #position: Position | null;
 
   constructor(db: Database.Database) {
@@ -121,6 +122,7 @@ class SqliteProjection implements ProjectionStore {
   apply(identity: LogIdentity, entries: readonly LogEntry[]): void {
     this.#position = this.#applyAll(identity, entries);
     this.#wake();
+    if (this.#watchers.size > 0) this.#tell(entries);
   }
 
   #applyInTransaction(identity: LogIdentity, entries: readonly LogEntry[]): Position | null {
@@ -226,6 +228,21 @@ class SqliteProjection implements ProjectionStore {
 
   #wake(): void {
     for (const waiter of this.#waiters) if (this.appliedSeq >= waiter.seq) waiter.settle(true);
+  }
+
+  watch(scenario: string, wake: () => void): () => void {
+    const watchers = this.#watchers.get(scenario) ?? new Set();
+    this.#watchers.set(scenario, watchers);
+    watchers.add(wake);
+    return () => {
+      watchers.delete(wake);
+      if (watchers.size === 0 && this.#watchers.get(scenario) === watchers) this.#watchers.delete(scenario);
+    };
+  }
+
+  #tell(entries: readonly LogEntry[]): void {
+    for (const scenario of new Set(entries.map(entry => entry.key.scenario)))
+      for (const wake of this.#watchers.get(scenario) ?? []) wake();
   }
 
   reset(): void {
