@@ -13,7 +13,9 @@ import { LIMITS } from '../domain/limits.ts';
 import { ModelInfo } from '../domain/model.ts';
 import { NodeView } from '../domain/node.ts';
 import { problemsOf } from '../domain/parse.ts';
+import { Rejection } from '../domain/rejection.ts';
 import { type ScenarioCreation, type ScenarioState, ScenarioView } from '../domain/scenario.ts';
+import { TimelineItem } from '../domain/scenario-facts.ts';
 import { TreeNode } from '../domain/tree.ts';
 import type { paths } from './api-types.ts';
 import { Manifest } from './manifest.ts';
@@ -21,6 +23,8 @@ import { Manifest } from './manifest.ts';
 const ScenarioPage = Type.Object({ items: Type.Array(ScenarioView), nextCursor: Type.Optional(Type.String()) });
 const ModelList = Type.Object({ items: Type.Array(ModelInfo) });
 const NodeList = Type.Object({ items: Type.Array(NodeView) });
+const Timeline = Type.Object({ items: Type.Array(TimelineItem), omitted: Type.Integer() });
+const RejectedPage = Type.Object({ items: Type.Array(Rejection), nextCursor: Type.Optional(Type.String()) });
 const Refusal = Type.Object({ code: Type.String(), detail: Type.String() });
 
 type Verb = 'get' | 'post' | 'delete';
@@ -152,6 +156,15 @@ export class Client {
 
   manifest(id: string, run?: number): Promise<Manifest> {
     return this.#read('get', '/api/v1/scenarios/{id}/manifest', { path: { id }, query: { run } }, Manifest);
+  }
+
+  timeline(id: string, run?: number): Promise<Static<typeof Timeline>> {
+    return this.#read('get', '/api/v1/scenarios/{id}/timeline', { path: { id }, query: { run } }, Timeline);
+  }
+
+  /** The newest. */
+  rejected(): Promise<Static<typeof RejectedPage>> {
+    return this.#read('get', '/api/v1/rejected', {}, RejectedPage);
   }
 
   /** The bytes of an export; it breaks off with an error rather than short. */

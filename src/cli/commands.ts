@@ -6,12 +6,14 @@ import { doctor } from './doctor.ts';
 import { drainNode, models, nodes, tree, up } from './node-verbs.ts';
 import { exportResults, verify } from './result-verbs.ts';
 import { ls, rm, run, show, start, stop } from './scenario-verbs.ts';
+import { explain, rejected } from './story-verbs.ts';
 import { toCommand, type Verb } from './verb.ts';
 
 export const VERBS: readonly Verb[] = [
   run,
   up,
   ...[ls, show, start, stop, rm],
+  ...[explain, rejected],
   ...[exportResults, verify],
   ...[nodes, tree, models, drainNode],
   ...[doctor, completion, completing(() => VERBS)],

@@ -14,6 +14,7 @@ import Type, { type Static } from 'typebox';
 import { TroupeError } from '../domain/errors.ts';
 import { Id } from '../domain/ids.ts';
 import { LIMITS } from '../domain/limits.ts';
+import { nearest } from '../domain/nearest.ts';
 import { NodeRole } from '../domain/node.ts';
 import { invalidRequest, parse, problemsOf } from '../domain/parse.ts';
 import { PlacementStrategy } from '../domain/placement-strategy.ts';
@@ -117,12 +118,19 @@ export function settings(flags: Flags = {}, { env, cwd }: Surroundings = here())
 }
 
 function fileOptions(file: string): Options {
+  let given: Readonly<Record<string, unknown>>;
   try {
-    return parse(Options, parseToml(readIfThere(file) ?? ''), file);
+    given = parseToml(readIfThere(file) ?? '');
   } catch (error) {
-    if (error instanceof TomlError) throw refuse(`${file}: ${error.message}`);
+    if (error instanceof TomlError) throw refuse(`${file}: ${error.message.trimEnd()}\nCorrect that line.`);
     throw error;
   }
+  const known = Object.keys(Options.properties);
+  const stranger = Object.keys(given).find(key => !known.includes(key));
+  if (stranger === undefined) return parse(Options, given, file);
+  const meant = nearest(stranger.replaceAll('_', '-').toLowerCase(), known);
+  const instead = meant === null ? "'troupe up --help' lists the options." : `did you mean '${meant}'?`;
+  throw refuse(`${file} is not valid: there is no option '${stranger}'; ${instead} Correct it, or take the line out.`);
 }
 
 function readIfThere(file: string): string | null {
@@ -259,7 +267,8 @@ export function nodeConfig(flags: Flags = {}, around: Surroundings = here()): No
   if (!isLoopback(host) && given.token === undefined) {
     throw refuse(`--host ${host} can be reached from other machines: give a token with --token or TROUPE_TOKEN.`);
   }
-  if (given.creds !== undefined && given.nats === undefined) throw refuse('--creds needs --nats URL.');
+  if (given.creds !== undefined && given.nats === undefined)
+    throw refuse('--creds needs --nats URL: name the NATS that they are for.');
   const data = dataOf(given, around);
   const roots = given.root?.map(absolute);
   for (const root of roots ?? []) {
@@ -316,9 +325,18 @@ export function clientConfig(flags: Flags = {}, around: Surroundings = here()): 
   const token = given.token ?? null;
   if (given.url !== undefined) return { url: given.url.replace(/\/+$/, ''), from: 'option', token };
   const file = path.join(dataOf(given, around), 'endpoint.json');
-  const { url } = parse(Endpoint, JSON.parse(readIfThere(file) ?? '{}'), file);
+  const { url } = parse(Endpoint, endpointIn(file), file);
   if (url !== undefined) return { url, from: 'endpoint', token };
   return { url: `http://127.0.0.1:${given.port || DEFAULT_PORT}`, from: 'default', token };
+}
+
+function endpointIn(file: string): unknown {
+  try {
+    return JSON.parse(readIfThere(file) ?? '{}');
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw refuse(`${file} is no JSON: start the node again, which writes it, or name the node with --url.`);
+  }
 }
 
 const DEFAULT_PORT = 8080;

@@ -60,6 +60,10 @@ test('F1: every option can be given by variable and by file', () => {
     replicas: ['3', '3'],
     url: ['http://h', '"http://h"'],
     json: ['1', 'true'],
+    watch: ['1', 'true'],
+    state: ['active', '"active"'],
+    format: ['csv', '"csv"'],
+    manifest: ['m', '"m"'],
     id: ['i', '"i"'],
     out: ['o', '"o"'],
     model: ['m', '"m"'],
@@ -147,7 +151,14 @@ test('F2: a wrong variable, a wrong value and an unknown key of the file are ref
   toml('port = "8080"\n');
   refused(() => settings({}, { cwd, env: {} }), /troupe\.toml is not valid: port must be integer/);
   toml('prot = 8080\n');
-  refused(() => settings({}, { cwd, env: {} }), /troupe\.toml is not valid: prot is not a known field/);
+  refused(
+    () => settings({}, { cwd, env: {} }),
+    /troupe\.toml is not valid: there is no option 'prot'; did you mean 'port'\?/,
+  );
+  toml('relaxed_sync = true\n');
+  refused(() => settings({}, { cwd, env: {} }), /there is no option 'relaxed_sync'; did you mean 'relaxed-sync'\?/);
+  toml('colour = "red"\n');
+  refused(() => settings({}, { cwd, env: {} }), /there is no option 'colour'; 'troupe up --help' lists/);
   toml('port = \n');
   refused(() => settings({}, { cwd, env: {} }), /troupe\.toml: Invalid TOML/);
 });
@@ -188,6 +199,13 @@ test('a command reaches the node that was named, else the one of DATA, else the 
   const named = { ...env, TROUPE_URL: 'http://b:1/' };
   assert.equal(clientConfig({}, { cwd, env: named }), { url: 'http://b:1', from: 'option', token: 't' });
   assert.is(clientConfig({ url: 'http://c:1' }, { cwd, env: named }).url, 'http://c:1');
+});
+
+test('an endpoint.json that was torn is refused with what to do', () => {
+  const data = path.join(cwd, 'torn');
+  mkdirSync(data);
+  writeFileSync(path.join(data, 'endpoint.json'), '{"url":');
+  refused(() => clientConfig({ data }, { cwd, env: {} }), /endpoint\.json is no JSON: start the node again/);
 });
 
 test.run();
