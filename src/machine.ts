@@ -150,22 +150,22 @@ function nearest(folder: string): string {
 /** The middle of a few. @throws TroupeError unavailable */
 async function timeSync(folder: string): Promise<number> {
   const file = path.join(folder, `.troupe-doctor-${randomBytes(4).toString('hex')}`);
+  const refuse = (cause: unknown): never => {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new TroupeError('unavailable', `it cannot be written to (${why}): choose another with --data DIR`, { cause });
+  };
+  const handle = await open(file, 'wx').catch(refuse);
   try {
-    await using handle = await open(file, 'wx');
     const times: number[] = [];
     for (let i = 0; i < SYNCS; i++) {
       const start = performance.now();
-      await handle.write(Buffer.alloc(4096));
+      await handle.write(Buffer.alloc(4096)).catch(refuse);
       await handle.datasync();
       times.push(performance.now() - start);
     }
     return times.toSorted((a, b) => a - b)[SYNCS >> 1] ?? 0;
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new TroupeError('unavailable', `${folder} cannot be written to (${why}): choose another with --data DIR`, {
-      cause,
-    });
   } finally {
+    await handle.close();
     await rm(file, { force: true });
   }
 }

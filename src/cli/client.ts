@@ -6,6 +6,7 @@
  * K2 A refusal of the API comes back as the TroupeError it was; a node that does not answer is `unavailable`, retryable.
  * K3 Of several addresses the first that can be reached is used, until it can't be.
  */
+import { EventSourceParserStream } from 'eventsource-parser/stream';
 import Type, { type Static, type TSchema } from 'typebox';
 import packageJson from '../../package.json' with { type: 'json' };
 import { PROBLEMS, type ProblemCode, TroupeError } from '../domain/errors.ts';
@@ -59,6 +60,13 @@ interface Parts {
   readonly body?: unknown;
 }
 
+export interface ServerEvent {
+  /** Where a reader stands behind it; null: where it stood before. */
+  readonly id: string | null;
+  readonly event: string;
+  readonly data: unknown;
+}
+
 export interface ClientOptions {
   /** One address, or several with commas between (K3). */
   readonly url: string;
@@ -78,6 +86,11 @@ export class Client {
     this.#urls = url.split(',').map(one => one.trim().replace(/\/+$/, ''));
     this.#headers = token === null ? {} : { authorization: `Bearer ${token}` };
     this.#signal = signal;
+  }
+
+  /** What it was made with. */
+  get named(): string {
+    return this.#urls.join();
   }
 
   /** Of the node that is used now. */
@@ -165,6 +178,35 @@ export class Client {
   /** The newest. */
   rejected(): Promise<Static<typeof RejectedPage>> {
     return this.#read('get', '/api/v1/rejected', {}, RejectedPage);
+  }
+
+  /**
+   * Events until the stream breaks, which is an error that may be tried again, or ends, as it does when its node does.
+   * @param after the id of the last event that was read
+   */
+  async *events(
+    id: string,
+    { from, after }: { readonly from: 'start' | 'now'; readonly after: string | null },
+  ): AsyncIterable<ServerEvent> {
+    const silent = new AbortController();
+    const given = { path: { id }, query: { from } };
+    const headers = { accept: 'text/event-stream', ...(after === null ? {} : { 'last-event-id': after }) };
+    const { body } = await this.#fetch('get', '/api/v1/scenarios/{id}/events', given, {
+      headers,
+      signal: silent.signal,
+    });
+    const events = (body ?? new ReadableStream<Uint8Array>())
+      .pipeThrough(watched(silent))
+      .pipeThrough(new TextDecoderStream())
+      .pipeThrough(new EventSourceParserStream({ maxBufferSize: LIMITS.payloadBytes }));
+    try {
+      for await (const { id: at, event = 'message', data } of events) {
+        yield { id: at ?? null, event, data: JSON.parse(data) as unknown };
+      }
+    } catch (cause) {
+      this.#signal?.throwIfAborted();
+      throw this.#silent(cause);
+    }
   }
 
   /** The bytes of an export; it breaks off with an error rather than short. */
@@ -283,6 +325,23 @@ export class Client {
     return new TroupeError('unavailable', message, { cause, retryable: true });
   }
 }
+
+/** Passes bytes on, and aborts when none come for several of the intervals in which the server says at least something. */
+function watched(silent: AbortController): TransformStream<Uint8Array, Uint8Array> {
+  const start = (): NodeJS.Timeout => setTimeout(() => silent.abort(), SILENT_INTERVALS * LIMITS.eventQuietMs);
+  let timer = start();
+  return new TransformStream({
+    transform(chunk, controller) {
+      clearTimeout(timer);
+      timer = start();
+      controller.enqueue(chunk);
+    },
+    flush: () => clearTimeout(timer),
+    cancel: () => clearTimeout(timer),
+  });
+}
+
+const SILENT_INTERVALS = 3;
 
 /** What to do about a refusal, where the API cannot know that it is a command that asks. */
 const HINTS: Readonly<Record<string, string>> = {

@@ -8,12 +8,13 @@ import { exportResults, verify } from './result-verbs.ts';
 import { ls, rm, run, show, start, stop } from './scenario-verbs.ts';
 import { explain, rejected } from './story-verbs.ts';
 import { toCommand, type Verb } from './verb.ts';
+import { watch } from './watch.ts';
 
 export const VERBS: readonly Verb[] = [
   run,
   up,
   ...[ls, show, start, stop, rm],
-  ...[explain, rejected],
+  ...[watch, explain, rejected],
   ...[exportResults, verify],
   ...[nodes, tree, models, drainNode],
   ...[doctor, completion, completing(() => VERBS)],

@@ -9,8 +9,8 @@ import { clientConfig } from '../infra/config.ts';
 import { Client } from './client.ts';
 import type { Verb } from './verb.ts';
 
-/** At the prompt nobody waits longer. */
-const ANSWER_MS = 400;
+/** At the prompt nobody waits longer; where no node runs, that is known at once. */
+const ANSWER_MS = 1_000;
 /** What the scripts take for: complete it with files. */
 const FILES = ':files';
 

@@ -6,7 +6,8 @@ import { plain } from './terminal.ts';
 const LINE_EVERY_MS = 3_000;
 
 export interface ProgressDisplay extends Disposable {
-  show(scenario: ScenarioView): void;
+  /** @param beside what a bar has room for */
+  show(scenario: ScenarioView, beside?: string): void;
   /** A line of its own beside the progress. */
   note(line: string): void;
 }
@@ -39,18 +40,26 @@ class Bar implements ProgressDisplay {
   );
   #bar: SingleBar | null = null;
 
-  show(scenario: ScenarioView): void {
+  show(scenario: ScenarioView, beside = ''): void {
     const { framesDone, framesTotal } = scenario.progress;
     this.#bar ??= this.#bars.create(0, 0, { doing: '' });
     this.#bar.setTotal(Math.max(framesDone, framesTotal ?? 0));
-    this.#bar.update(framesDone, { doing: plain(doing(scenario)) });
+    this.#bar.update(framesDone, { doing: plain(`${doing(scenario)}${beside === '' ? '' : `  ${beside}`}`) });
   }
 
   note(line: string): void {
     this.#bars.log(`${plain(line)}\n`);
   }
 
+  constructor() {
+    process.once('exit', this.#restore);
+  }
+
+  /** Whatever ends the process: the cursor is to be seen again. */
+  readonly #restore = (): void => this.#bars.stop();
+
   [Symbol.dispose](): void {
+    process.off('exit', this.#restore);
     this.#bars.stop();
   }
 }
