@@ -113,8 +113,11 @@ function temporaryFolder(test: Test): (name: string) => string {
   return name => path.join(folder, name);
 }
 
-/** Every frame once with its own time, and exact resumes: whole, truncated and damaged files. */
-export function resumeContract(test: Test, open: () => Promise<Decoder>): void {
+/**
+ * Every frame once with its own time, and exact resumes: whole, truncated and damaged files.
+ * @param resumes after every frame, or after a few where the code that seeks was tried on every one with another decoder
+ */
+export function resumeContract(test: Test, open: () => Promise<Decoder>, resumes: 'all' | 'few' = 'all'): void {
   const at = temporaryFolder(test);
 
   for (const [name, make] of Object.entries(CLIPS)) {
@@ -136,7 +139,12 @@ export function resumeContract(test: Test, open: () => Promise<Decoder>): void {
       assert.is((await decoder.probe(at(name), never)).startMs, whole.pictures[0]?.ptsMs);
       // Where the decoder counts, each resume takes the same way; where it seeks, each seek is another one.
       const counted = /jump-back|\.(webm|ts|h264)$/.test(name);
-      await expectExactResume(decoder, at(name), whole, counted ? [0, 5, CLIP_FRAMES - 2] : whole.pictures.keys());
+      await expectExactResume(
+        decoder,
+        at(name),
+        whole,
+        resumes === 'few' ? [5] : counted ? [0, 5, CLIP_FRAMES - 2] : whole.pictures.keys(),
+      );
     });
   }
 
@@ -152,7 +160,7 @@ export function resumeContract(test: Test, open: () => Promise<Decoder>): void {
       assert.ok(pictures.length > 4 && pictures.length < CLIP_FRAMES, `${pictures.length} frames`);
       assert.is(result.frames, pictures.length);
       assert.ok(result.warnings.length > 0 && result.warnings.length <= 20);
-      await expectExactResume(decoder, cut, decoded, [1, pictures.length - 2]);
+      await expectExactResume(decoder, cut, decoded, resumes === 'all' ? [1, pictures.length - 2] : [2]);
     });
   }
 
@@ -165,7 +173,8 @@ export function resumeContract(test: Test, open: () => Promise<Decoder>): void {
       writeFileSync(at('damaged.mp4'), bytes);
       const decoded = await decodeAll(decoder, at('damaged.mp4'));
       assert.ok(decoded.result.warnings.length > 0);
-      await expectExactResume(decoder, at('damaged.mp4'), decoded, decoded.pictures.keys());
+      const frames = [...decoded.pictures.keys()].filter(frame => resumes === 'all' || frame % 4 === 3);
+      await expectExactResume(decoder, at('damaged.mp4'), decoded, frames);
     });
   }
 }

@@ -26,7 +26,7 @@ import { LIMITS } from '../../domain/limits.ts';
 import { type SourceInfo, sameIdentity } from '../../domain/source.ts';
 import { endWarnings } from './complaints.ts';
 import { frameTimes, TIMES_FILTER } from './frame-times.ts';
-import { inputArguments, MediaProcess, output, unreadable } from './media-process.ts';
+import { inputArguments, MediaProcess, output, unreadable, WHOLE } from './media-process.ts';
 import type { MediaExit, MediaRun, RunMedia } from './media-run.ts';
 import { probe } from './probe.ts';
 import { type SeekTarget, seekTarget } from './seek-target.ts';
@@ -48,7 +48,11 @@ export interface FfmpegOptions {
  */
 export async function ffmpegDecoder(options: FfmpegOptions): Promise<Decoder> {
   const run = nativeRun(options);
-  return decoderOn(run, options.engine ?? `ffmpeg ${await versionOf(options.ffmpeg, run)}`, options.threads);
+  return decoderOn(run, {
+    engine: options.engine ?? `ffmpeg ${await versionOf(options.ffmpeg, run)}`,
+    threads: options.threads ?? 1,
+    remedy: WHOLE,
+  });
 }
 
 export const nativeRun =
@@ -56,13 +60,20 @@ export const nativeRun =
   (program, args, signal) =>
     new MediaProcess(binaries[program], args, signal);
 
-/** @param threads that decode, per run (D4) */
-export function decoderOn(run: RunMedia, engine: string, threads = 1): Decoder {
+export interface DecoderTraits {
+  readonly engine: string;
+  /** Decoding threads (D4). */
+  readonly threads: number;
+  /** What a user can do about a video whose pictures it cannot decode. */
+  readonly remedy: string;
+}
+
+export function decoderOn(run: RunMedia, { engine, threads, remedy }: DecoderTraits): Decoder {
   return {
     engine,
     async probe(path, signal) {
       try {
-        return await probe(run, path, signal);
+        return await probe(run, path, { engine, remedy }, signal);
       } catch (error) {
         throw fileError(error, path);
       }

@@ -116,8 +116,7 @@ export async function output(
   }
 }
 
-export const unreadable = (subject: string, why: string): TroupeError =>
-  new TroupeError(
-    'source_unreadable',
-    `cannot read ${subject} as video: ${why}. Check that it is a complete video file which \`ffplay\` plays.`,
-  );
+export const WHOLE = 'Check that it is a complete video file which `ffplay` plays.';
+
+export const unreadable = (subject: string, why: string, remedy = WHOLE): TroupeError =>
+  new TroupeError('source_unreadable', `cannot read ${subject} as video: ${why}. ${remedy}`);

@@ -44,15 +44,12 @@ export class MediaThread implements MediaRun {
       2: sharedPipe(LIMITS.threadSideBytes),
       3: sharedPipe(LIMITS.threadSideBytes),
     };
-    const readers = [pipes[1], pipes[2], pipes[3]].map(pipe => new SharedPipeReader(pipe)) as [
-      SharedPipeReader,
-      SharedPipeReader,
-      SharedPipeReader,
-    ];
-    [this.stdout, this.#stderr, this.side] = readers;
+    this.stdout = new SharedPipeReader(pipes[1]);
+    this.#stderr = new SharedPipeReader(pipes[2]);
+    this.side = new SharedPipeReader(pipes[3]);
     this.complaints = new Complaints(this.#stderr);
     const input = args.at(args.indexOf('-i') + 1);
-    const file = args.includes('-i') && input !== undefined ? input.replace(/^file:/, '') : null;
+    const file = input?.startsWith('file:') ? input.slice('file:'.length) : null;
     const assignment: ThreadAssignment = { module, program, args, file, pipes };
     this.#worker = selfThread('decoder-thread', assignment);
     const { promise, resolve, reject } = Promise.withResolvers<MediaExit>();
@@ -63,7 +60,7 @@ export class MediaThread implements MediaRun {
       reject(new TroupeError('decode_failed', `the decoder’s thread crashed: ${String(cause)}`, { cause })),
     );
     this.#worker.once('exit', code => {
-      for (const reader of readers) reader.end();
+      for (const reader of this.#readers()) reader.end();
       void stderrClosed.then(() => resolve({ code, signal: null }));
     });
     this.#signal = signal;
@@ -72,8 +69,12 @@ export class MediaThread implements MediaRun {
 
   readonly #kill = (): void => {
     void this.#worker.terminate();
-    for (const reader of [this.stdout, this.#stderr, this.side]) reader.destroy();
+    for (const reader of this.#readers()) reader.destroy();
   };
+
+  #readers(): SharedPipeReader[] {
+    return [this.stdout, this.#stderr, this.side];
+  }
 
   async wasSilent(): Promise<boolean> {
     // What it wrote lies in its pipe by now; a turn of the event loop takes at least some of it out.

@@ -47,7 +47,12 @@ const ENTRIES = [
 ].join(':');
 
 /** @throws TroupeError source_unreadable */
-export async function probe(run: RunMedia, file: string, signal: AbortSignal): Promise<SourceInfo> {
+export async function probe(
+  run: RunMedia,
+  file: string,
+  { engine, remedy }: { readonly engine: string; readonly remedy: string },
+  signal: AbortSignal,
+): Promise<SourceInfo> {
   const args = [
     ...['-v', 'error', '-select_streams', 'V:0', '-show_entries', ENTRIES],
     ...['-read_intervals', `%+#${LIMITS.probePackets}`, '-of', 'json', ...inputArguments(file)],
@@ -57,7 +62,10 @@ export async function probe(run: RunMedia, file: string, signal: AbortSignal): P
   const [stream] = streams;
   if (stream === undefined) throw unreadable(file, 'it has no video stream');
   const [first] = frames;
-  if (first === undefined) throw unreadable(file, 'its first pictures cannot be decoded');
+  if (first === undefined) {
+    const codec = stream.codec_name ?? 'unknown';
+    throw unreadable(file, `${engine} cannot decode its first pictures (codec ${codec})`, remedy);
+  }
   const rotation = clockwise(stream.side_data_list?.find(data => data.rotation !== undefined)?.rotation ?? 0);
   const seconds = stream.duration ?? format.duration;
   const { width, height } = displayed(first, rotation);

@@ -25,7 +25,11 @@ declare global {
 /** @param engine what it was found to be, when that is known: it is not asked again */
 export async function wasmDecoder(engine?: string): Promise<Decoder> {
   const run = await wasmRun();
-  return decoderOn(run, engine ?? `ffmpeg.wasm ${await versionOf('ffmpeg.wasm', run)}`);
+  return decoderOn(run, {
+    engine: engine ?? `ffmpeg.wasm ${await versionOf('ffmpeg.wasm', run)}`,
+    threads: 1,
+    remedy: 'Check that it is complete, or install ffmpeg, which knows more codecs (AV1 for one) than ffmpeg.wasm.',
+  });
 }
 
 /** Compiled once; threads share the code. */

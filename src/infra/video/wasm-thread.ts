@@ -6,8 +6,8 @@
  *     the pipes, which block.
  */
 import { fstatSync, openSync, readSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { workerData } from 'node:worker_threads';
 import { invariant } from '../../domain/errors.ts';
 import { part } from '../process/assets.ts';
@@ -79,14 +79,14 @@ export async function serve(): Promise<never> {
   }
 }
 
-function createCore(module: WebAssembly.Module): Promise<Core> {
+async function createCore(module: WebAssembly.Module): Promise<Core> {
   // MT1: the core would connect through these.
   for (const name of ['WebSocket', 'fetch', 'XMLHttpRequest', 'EventSource']) Reflect.deleteProperty(globalThis, name);
   // It takes itself to be in a web worker and looks where that was loaded from.
   Object.assign(globalThis, { self: { location: { href: '' } } });
-  const load = createRequire(import.meta.url);
-  const create = load(part('@ffmpeg/core', 'dist', 'umd', 'ffmpeg-core.js')) as CreateCore;
-  return create({
+  const script = pathToFileURL(part('@ffmpeg/core', 'dist', 'umd', 'ffmpeg-core.js')).href;
+  const { default: create } = (await import(script)) as { default: CreateCore };
+  return await create({
     instantiateWasm(imports, done) {
       void WebAssembly.instantiate(module, imports).then(done);
       return {};
