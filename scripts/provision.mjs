@@ -7,6 +7,7 @@
  *    old is passed over, unless a variable names it: then it is an error.
  * P3 When all is there, no process is started: versions are remembered by the file's size and time.
  * P4 A tool appears whole or not at all, and one process at a time brings things.
+ * P5 What Troupe can do without and could not be brought is done without, which is said once; only `npm run setup` tries again.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -63,6 +64,8 @@ const TOOLS = [
     ask: '-version',
     least: [5, 1, 0],
     bring: bringFfmpeg,
+    // P5: what stands in for it, and the variable that says so.
+    instead: { said: 'video is decoded by ffmpeg.wasm, which is slower', variable: 'TROUPE_DECODER', value: 'wasm' },
     byHand: {
       darwin: 'brew install ffmpeg',
       linux: has('dnf') ? 'sudo dnf install -y ffmpeg-free' : 'sudo apt-get install -y ffmpeg',
@@ -72,16 +75,17 @@ const TOOLS = [
 
 /**
  * Brings what is missing. Returns the variables by which a child finds the tools that its own search would miss (P2).
+ * @param again also what could not be brought before (P5)
  * @throws Error whose message says what to do
  */
-export async function provision() {
-  const before = await survey();
+export async function provision({ again = false } = {}) {
+  const before = await survey(again);
   if (before.missing.length === 0) return before.variables;
   mkdirSync(home, { recursive: true });
   const release = await oneAtATime();
   try {
     // Another process may have brought it all while this one waited.
-    const { missing } = await survey();
+    const { missing } = await survey(again);
     for (const left of readdirSync(home).filter(name => name.startsWith('new-')))
       rmSync(path.join(home, left), { recursive: true, force: true });
     const ends = await Promise.allSettled(missing.map(bring => bring()));
@@ -96,13 +100,21 @@ export async function provision() {
 }
 
 /** What is missing, as functions that bring it. */
-async function survey() {
+async function survey(again = false) {
   const missing = packagesMatch() ? [] : [bringPackages];
   const variables = {};
   for (const tool of TOOLS) {
     const { file, passedOver } = await locate(tool);
-    if (file === null) missing.push(() => bring(tool));
-    else if (passedOver) variables[tool.variable] = file;
+    if (file !== null) {
+      if (passedOver) variables[tool.variable] = file;
+      continue;
+    }
+    const { instead } = tool;
+    if (instead !== undefined && passedOver)
+      variables[instead.variable] = process.env[instead.variable] ?? instead.value;
+    const without =
+      instead !== undefined && (process.env[instead.variable] === instead.value || existsSync(noted(tool)));
+    if (again || !without) missing.push(() => bring(tool));
   }
   return { missing, variables };
 }
@@ -174,6 +186,9 @@ async function bringPackages() {
   await run('npm', ['ci', '--loglevel=error'], { cwd: root, env: { ...process.env, PATH: PATH.join(path.delimiter) } });
 }
 
+/** P5: is there when a tool could not be brought. */
+const noted = tool => path.join(home, `without-${tool.name}`);
+
 /** P1, P4 */
 async function bring(tool) {
   say(`bringing ${tool.name}`);
@@ -182,8 +197,14 @@ async function bring(tool) {
     if (!has('apt-get') || !has('dpkg')) throw new Error('this machine is not of the Debian family');
     mkdirSync(bin, { recursive: true });
     await tool.bring(scratch);
+    rmSync(noted(tool), { force: true });
   } catch (error) {
     const command = tool.byHand[process.platform] ?? `see the manual of ${tool.name}`;
+    if (tool.instead !== undefined) {
+      writeFileSync(noted(tool), error.message);
+      const why = error.message.split('\n', 1)[0];
+      return say(`${tool.name} could not be brought (${why}): ${tool.instead.said}. To install it: ${command}`);
+    }
     throw new Error(
       `Troupe needs ${tool.name} ${tool.least.join('.')} or later and could not bring it: ${error.message}\n  To install it: ${command}`,
       { cause: error },

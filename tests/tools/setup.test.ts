@@ -17,7 +17,7 @@ const PROGRAM = `
     setInterval(() => {}, 1000);
     console.log('waiting ' + process.pid);
   } else {
-    console.log(JSON.stringify([process.argv.slice(2), process.version, process.env.ORT_DISABLE_TELEMETRY, process.env.TROUPE_NATS_SERVER]));
+    console.log(JSON.stringify([process.argv.slice(2), process.version, process.env.ORT_DISABLE_TELEMETRY, process.env.TROUPE_NATS_SERVER, process.env.TROUPE_DECODER]));
     process.exitCode = 5;
   }`;
 
@@ -109,9 +109,31 @@ test('P2: a version that is too old and named is an error that says so', async (
   assert.match(stderr, `TROUPE_NATS_SERVER=${named} is not a nats-server of version 2.10.27 or later`);
 });
 
-test('P2: an ffmpeg without its ffprobe is passed over', async () => {
+test('P2: an ffmpeg without its ffprobe is passed over, and children are told to do without', async () => {
   rmSync(path.join(bin, 'ffprobe'));
-  assert.is((await setup()).code, 1);
+  const { stdout } = await ended(start('launch.mjs', ['program.ts']));
+  assert.is(JSON.parse(stdout)[4], 'wasm');
+});
+
+test('P5: an ffmpeg that cannot be brought is done without, in one line; only setup tries it again', async () => {
+  rmSync(path.join(bin, 'ffmpeg'));
+  const first = await ended(start('launch.mjs', ['program.ts']));
+  assert.is(first.code, 5, 'the program has run');
+  const line =
+    /^troupe setup: ffmpeg could not be brought \(.+\): video is decoded by ffmpeg\.wasm, .+ To install it: .+\n$/m;
+  assert.match(first.stderr, line);
+  assert.is((await ended(start('launch.mjs', ['program.ts']))).stderr, '');
+  const again = await setup();
+  assert.is(again.code, 0);
+  assert.match(again.stderr, line);
+  program(bin, 'ffmpeg', 'echo ffmpeg version n7.1 Copyright');
+  assert.equal(await setup(), { code: 0, stdout: '', stderr: '' });
+});
+
+test('P5: an ffmpeg that nobody asks for is not brought', async () => {
+  rmSync(path.join(bin, 'ffmpeg'));
+  const { code, stderr } = await ended(start('launch.mjs', ['program.ts'], { TROUPE_DECODER: 'wasm' }));
+  assert.equal([code, stderr], [5, '']);
 });
 
 test('a machine without apt is told everything it lacks, with one command each', async () => {
@@ -120,7 +142,7 @@ test('a machine without apt is told everything it lacks, with one command each',
   assert.is(code, 1);
   const commands = process.platform === 'darwin' ? ['brew', 'brew'] : ['curl', 'sudo'];
   assert.match(stderr, new RegExp(`needs nats-server 2\\.10\\.27 .*\n {2}To install it: .*${commands[0]} `));
-  assert.match(stderr, new RegExp(`needs ffmpeg 5\\.1\\.0 .*\n {2}To install it: ${commands[1]} `));
+  assert.match(stderr, new RegExp(`ffmpeg could not be brought .* To install it: ${commands[1]} `));
 });
 
 test('P4: packages that differ from the lock file are installed, once when two set-ups start together', async () => {
@@ -151,7 +173,7 @@ test('a failed npm ci fails the set-up with what npm said', async () => {
 test('N1: the program gets its arguments and ends with its own exit code', async () => {
   const { code, stdout } = await ended(start('launch.mjs', ['program.ts', '--seed', '3']));
   assert.is(code, 5);
-  assert.equal(JSON.parse(stdout), [['--seed', '3'], process.version, '1', null]);
+  assert.equal(JSON.parse(stdout), [['--seed', '3'], process.version, '1', null, null]);
 });
 
 const older = (process.env['PATH'] ?? '')
