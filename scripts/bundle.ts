@@ -1,7 +1,7 @@
 /**
  * `npm run bundle [-- --out FOLDER]`: the program as one file, `troupe.mjs`, and beside it what it loads and reads, for
- * the system that this runs on. The folder works wherever it is copied to and needs Node 24, nats-server and ffmpeg,
- * but no node_modules. It has 60 MB, most of them onnxruntime's.
+ * the system that this runs on. The folder works wherever it is copied to and needs Node 24 and nats-server, but no
+ * node_modules. It has 92 MB, most of them onnxruntime's and ffmpeg.wasm's.
  *
  * BU1 Packages that look beside their own code find their files in `parts/<package>/`, through `assets` like ours.
  * BU2 The program's processes and threads start from the bundle itself (`entry.ts`).
@@ -19,6 +19,7 @@ const PARTS: Readonly<Record<string, string>> = {
   'better-sqlite3': `prebuilds/${platform}*-${arch}.node`,
   'onnxruntime-node': `bin/napi-v6/${platform}/${arch}/*`,
   '@fastify/swagger-ui': 'static/*',
+  '@ffmpeg/core': 'dist/umd/*',
 };
 
 /** BU1 */
@@ -41,7 +42,8 @@ const parts: Plugin = {
 
 /** BU3 */
 function licences({ inputs }: Metafile): string {
-  const folders = Object.keys(inputs).flatMap(input => /^.*node_modules\/(@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? []);
+  const bundled = Object.keys(inputs).flatMap(input => /^.*node_modules\/(@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? []);
+  const folders = [...bundled, ...Object.keys(PARTS).map(name => `node_modules/${name}`)];
   const texts = [...new Set(folders)].sort().map(folder => {
     const { name, version, license } = JSON.parse(readFileSync(asset(folder, 'package.json'), 'utf8')) as PackageJson;
     const files = readdirSync(asset(folder)).filter(file => /^(licen[cs]e|notice|copying)/i.test(file));

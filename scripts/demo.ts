@@ -36,7 +36,9 @@ async function demo({ seed, keep }: { readonly seed?: number; readonly keep?: tr
   const video = seed === undefined ? asset('test_videos', 'test_video.mp4') : await drawVideo(seed);
   const data = mkdtempSync(path.join(tmpdir(), 'troupe-demo-'));
   try {
-    const config = nodeConfig({ data, port: '0', root: [path.dirname(video)] }, { env: {}, cwd: data });
+    // Of the surroundings only this: set-up says so where there is no ffmpeg that will do.
+    const env = { TROUPE_DECODER: process.env['TROUPE_DECODER'] };
+    const config = nodeConfig({ data, port: '0', root: [path.dirname(video)] }, { env, cwd: data });
     await using link = await NodeLink.embed(config, line => process.stderr.write(`${line}\n`));
     const result = await runShapes(link, video);
     say(`${summary(result)}\n`);
@@ -62,7 +64,13 @@ async function runShapes(link: NodeLink, video: string): Promise<JobResult> {
 async function drawVideo(seed: number): Promise<string> {
   const { ffmpeg: given, searchPath, own } = programs();
   const tools = findFfmpeg({ given, searchPath, own });
-  if (tools === null) throw new TroupeError('unavailable', 'no ffmpeg was found: npm run setup');
+  if (tools === null) {
+    const why = '--seed draws a video, which only a native ffmpeg can encode, and none was found';
+    throw new TroupeError(
+      'unavailable',
+      `${why}. Install ffmpeg or run \`npm run setup\`; without --seed it is not needed.`,
+    );
+  }
   const video = path.join(results, `seed-${seed}.mp4`);
   say(`drawing a video with seed ${seed}`);
   const maker = asset('scripts', 'make-test-video.ts');
