@@ -22,7 +22,7 @@ import path from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
 import { HeartbeatDirectory } from './actors/directory/node-directory.ts';
 import { Gateway } from './actors/gateway/gateway.ts';
-import { serveNatsApi } from './actors/gateway/nats-api.ts';
+import { NatsApi } from './actors/gateway/nats-api.ts';
 import { ScenarioMirror } from './actors/gateway/scenario-mirror.ts';
 import { idempotencyKey } from './actors/idempotency/idempotency-key.ts';
 import { NodeAgent } from './actors/node/node-agent.ts';
@@ -39,6 +39,7 @@ import type { Mailbox } from './actors/ports/mailbox.ts';
 import type { ProcessLauncher } from './actors/ports/process-launcher.ts';
 import type { StateEntry, StateStore } from './actors/ports/state-store.ts';
 import { Projector } from './actors/projector/projector.ts';
+import { Endpoint } from './actors/runtime/endpoint.ts';
 import { describeExit, type ExitReason } from './actors/runtime/exit-reason.ts';
 import { HeartbeatFan } from './actors/runtime/heartbeat-fan.ts';
 import { type HostedPartition, hostPartition, type PartitionClaim } from './actors/runtime/partition.ts';
@@ -74,6 +75,7 @@ import { natsMailbox } from './infra/nats/mailbox.ts';
 import { findNatsServer } from './infra/nats/nats-binary.ts';
 import { natsPredictionLog } from './infra/nats/prediction-log.ts';
 import { provision } from './infra/nats/provision.ts';
+import { type ServiceInstance, serveDiscovery } from './infra/nats/service-discovery.ts';
 import { natsStateStore } from './infra/nats/state-store.ts';
 import { asset } from './infra/process/assets.ts';
 import { processLauncher } from './infra/process/launcher.ts';
@@ -380,10 +382,18 @@ export async function startNode(
 
     // ── the outside ──
     const tree = (): TreeNode => nodeRow(config.node, root.tree());
-    const served = bus.subscribe(SUBJECTS.control(config.node, 'tree'), ({ reply }) => {
-      if (reply !== null) bus.publish(reply, toJson(tree()));
+    const treeSubject = SUBJECTS.control(config.node, 'tree');
+    const treeOptions = { name: 'tree', subject: treeSubject, queue: '', description: 'what this node supervises' };
+    const treeEndpoint = new Endpoint(treeOptions, clock);
+    const served = bus.subscribe(treeSubject, ({ reply }) => {
+      void treeEndpoint
+        .count(() => reply !== null && bus.publish(reply, toJson(tree())))
+        .catch(error => report(`node/${config.node}`, 'tree', error));
     });
     closers.push(() => served.close());
+    const endpoints: ServiceInstance['endpoints'][number][] = [
+      { endpoint: treeEndpoint, data: () => ({ ...view(), ...treeCounts(tree()) }) },
+    ];
     const drain = async (wanted: boolean): Promise<NodeView> => {
       if (stopping) return view(); // for good
       draining = wanted;
@@ -419,7 +429,9 @@ export async function startNode(
       const ports = { bus, clock, random, mailbox, store, mirror, projection, directory, models, digest, unready };
       const gateway = new Gateway({ ...ports, inbox: nats.newInbox() });
       closers.push(() => gateway.close());
-      await child('nats-api', { start: async () => task(signal => serveNatsApi({ bus, random, gateway }, signal)) });
+      const natsApi = new NatsApi({ bus, clock, random, gateway });
+      endpoints.push(...natsApi.endpoints.map(endpoint => ({ endpoint })));
+      await child('nats-api', { start: async () => task(signal => natsApi.serve(signal)) });
       let port = config.port;
       await child('http', {
         start: async () => {
@@ -450,6 +462,15 @@ export async function startNode(
       await ready(gateway, root);
       serving = true;
     }
+    const discovery = serveDiscovery(bus, {
+      id: identity.process,
+      version: packageJson.version,
+      description: `Troupe node ${config.node}`,
+      metadata: { node: config.node, roles: config.roles.join(',') },
+      startedAt,
+      endpoints,
+    });
+    closers.push(() => discovery.close());
     const shownNatsUrl = withoutPassword(natsUrl);
     await writeEndpoint(config.data, {
       ...(url === '' ? {} : { url }),
@@ -556,6 +577,16 @@ const nodeRow = (node: string, children: readonly TreeNode[]): TreeNode => ({
   restarts: 0,
   children: [...children],
 });
+
+/** The scenarios that a node supervises, and the restarts that its supervisors count now. */
+function treeCounts(row: TreeNode): { scenarios: number; restarts: number } {
+  const counts = { scenarios: row.kind === 'scenario' ? 1 : 0, restarts: row.restarts };
+  for (const below of row.children.map(treeCounts)) {
+    counts.scenarios += below.scenarios;
+    counts.restarts += below.restarts;
+  }
+  return counts;
+}
 
 const orchestratorRow = (node: string, partition: number, children: readonly TreeNode[]): TreeNode => ({
   id: `orchestrator/${orchestratorIn(partition).id}`,

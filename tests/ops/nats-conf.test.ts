@@ -125,6 +125,16 @@ const rows: readonly Row[] = [
   ['client', 'publish', 'troupe.api.scenario.x.stop', true],
   ['api', 'subscribe', 'troupe.api.scenario.*.*', true],
   ['client', 'subscribe', 'troupe.api.>', false],
+  // Service discovery: nodes and API nodes are found, a client finds them, and nobody passes for another service.
+  ...['$SRV.PING', '$SRV.INFO.troupe', '$SRV.STATS.troupe.i1'].flatMap((subject): Row[] => [
+    ['node', 'subscribe', subject, true],
+    ['api', 'subscribe', subject, true],
+    ['client', 'subscribe', subject, false],
+    ['client', 'publish', subject, true],
+    ['api', 'publish', subject, false],
+  ]),
+  ['api', 'subscribe', '$SRV.PING.other', false],
+  ['client', 'publish', '$SRV.PING.other', false],
   // Control of nodes.
   ['node', 'publish', 'troupe.ctl.n1.start', true],
   ['node', 'subscribe', 'troupe.ctl.n1.start', true],
@@ -180,6 +190,7 @@ const rows: readonly Row[] = [
   ['api', 'publish', '$JS.API.STREAM.DELETE.TROUPE_PREDICTION', false],
   ['client', 'publish', '$JS.API.STREAM.MSG.GET.KV_troupe_state', true],
   ['client', 'publish', '$JS.API.STREAM.MSG.GET.TROUPE_MAILBOX', false],
+  ['client', 'publish', '$JS.API.STREAM.MSG.GET.TROUPE_REJECTED', true],
   ['client', 'publish', '$JS.API.CONSUMER.CREATE.TROUPE_EVENT.c.troupe.event.>', false],
   ['client', 'publish', '$JS.API.STREAM.PURGE.TROUPE_PREDICTION', false],
   ['client', 'publish', '$JS.API.STREAM.CREATE.MINE', false],
@@ -346,6 +357,13 @@ test('PR5: an API-only node that came first and a node work together, each as it
   assert.ok(seen !== null, 'the client reads a committed state');
   const kinds = () => new Set([...heard].map(subject => subject.split('.')[1]));
   await waitUntil('the client has heard of everything', () => kinds().size === 4);
+  const found = new Set<string>();
+  for await (const answer of await client.connection.requestMany('$SRV.PING.troupe', '', {
+    maxMessages: 2,
+    maxWait: 30_000,
+  }))
+    found.add(answer.json<{ metadata: { node: string } }>().metadata.node);
+  assert.equal([...found].toSorted(), ['api', 'worker']);
   assert.is(node.node.natsUrl, `nats://127.0.0.1:${server.port}`, 'no password is shown');
   assert.match(
     readFileSync(path.join(node.data, 'endpoint.json'), 'utf8'),
