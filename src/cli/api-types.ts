@@ -148,6 +148,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/scenarios/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow a scenario
+         * @description Server-Sent Events. `state` (StateEvent): first as it is now, then every transition. `progress` (ProgressEvent): at most once a second. `prediction`: `{run, ...Prediction}`, of the latest run from its first frame on, in frame order, each once. `inactive` comes after the last prediction of its run; only the state at the beginning does not wait. The stream stays open after it, and tells of a later start; a comment every 15 s keeps it from being cut. `deleted` (DeletedEvent) is the last event of all. A reader that was cut off goes on with `Last-Event-ID`, at any API node, without a gap or a repeat.
+         */
+        get: operations["streamEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/scenarios/{id}/export": {
         parameters: {
             query?: never;
@@ -332,6 +352,14 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description data of the `deleted` event, the last one */
+        DeletedEvent: {
+            at: string;
+            from: "init_startup" | "in_startup_processing" | "active" | "init_shutdown" | "in_shutdown_processing" | "inactive";
+            run: number;
+            /** @enum {string} */
+            to: "deleted";
+        };
         Model: {
             classes: string[];
             /** @description yolov8: [1, 4+C, N] decoded cx cy w h and class scores; yolox: [1, N, 5+C] undecoded grids 8/16/32 */
@@ -421,6 +449,18 @@ export interface components {
             title: string;
             /** @description a URN made of the code */
             type: string;
+        };
+        /** @description data of a `progress` event */
+        ProgressEvent: {
+            progress: {
+                etaMs: number | null;
+                fps: number | null;
+                /** @description selected frames with a committed result */
+                framesDone: number;
+                framesTotal: number | null;
+                lastFrame: number | null;
+            };
+            run: number;
         };
         Rejection: {
             /** @description when the refusal was stored */
@@ -563,6 +603,16 @@ export interface components {
             state: "init_startup" | "in_startup_processing" | "active" | "init_shutdown" | "in_shutdown_processing" | "inactive";
             updatedAt: string;
             warnings: string[];
+        };
+        /** @description data of a `state` event; `scenario`, as it is now, is in the one of its newest transition */
+        StateEvent: {
+            at: string;
+            from: ("init_startup" | "in_startup_processing" | "active" | "init_shutdown" | "in_shutdown_processing" | "inactive") | null;
+            outcome: ("completed" | "stopped" | "failed") | null;
+            reason: string | null;
+            run: number;
+            scenario?: components["schemas"]["Scenario"];
+            to: "init_startup" | "in_startup_processing" | "active" | "init_shutdown" | "in_shutdown_processing" | "inactive";
         };
         TimelineItem: {
             /** @description wall clock of who saw it; the order is that of the journal */
@@ -1368,6 +1418,107 @@ export interface operations {
                 };
             };
             /** @description mailbox_full */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description internal */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    streamEvents: {
+        parameters: {
+            query?: {
+                /** @description now: without the predictions that are there already */
+                from?: "start" | "now";
+                /** @description as the header Last-Event-ID, which goes before it; for tools that cannot send one */
+                lastEventId?: string;
+                /** @description predictions and progress of this run only; when absent of the latest and all that follow */
+                run?: number;
+                /** @description which events, separated by commas */
+                types?: string;
+            };
+            header?: {
+                /** @description the id of the last event that was received */
+                "last-event-id"?: string;
+            };
+            path: {
+                /**
+                 * @description 1 to 64 of A-Z a-z 0-9 _ -
+                 * @example demo
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the events, for as long as the reader stays */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description invalid_request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description unauthenticated */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description scenario_not_found, run_not_found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too_many_requests */
             429: {
                 headers: {
                     [name: string]: unknown;
