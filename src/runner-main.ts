@@ -13,6 +13,7 @@ import { Assignment, RUNNER_EXIT } from './domain/messages.ts';
 import { ModelInfo } from './domain/model.ts';
 import { parse } from './domain/parse.ts';
 import { SourceInfo } from './domain/source.ts';
+import type { Measured } from './domain/stage.ts';
 import { inferenceFactory } from './infra/inference/pool.ts';
 import { natsBus } from './infra/nats/bus.ts';
 import { connect } from './infra/nats/connection.ts';
@@ -72,6 +73,7 @@ export async function main(): Promise<void> {
     random: systemRandom,
     decoder: await decoder,
     inference,
+    measured: (measured: Measured) => void say({ kind: 'measured', measured }),
   };
   const startedAt = systemClock.monotonic() - (machineMs() - sentAtMs);
   const runner = new Runner(

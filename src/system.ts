@@ -23,6 +23,7 @@ import packageJson from '../package.json' with { type: 'json' };
 import { HeartbeatDirectory } from './actors/directory/node-directory.ts';
 import { Gateway } from './actors/gateway/gateway.ts';
 import { NatsApi } from './actors/gateway/nats-api.ts';
+import { Pulse, type PulseAnswer } from './actors/gateway/pulse.ts';
 import { ScenarioMirror } from './actors/gateway/scenario-mirror.ts';
 import { idempotencyKey } from './actors/idempotency/idempotency-key.ts';
 import { NodeAgent } from './actors/node/node-agent.ts';
@@ -81,6 +82,9 @@ import { asset } from './infra/process/assets.ts';
 import { processLauncher } from './infra/process/launcher.ts';
 import { systemClock as clock, systemRandom as random } from './infra/process/system-clock.ts';
 import { openProjection } from './infra/sqlite/projection-store.ts';
+import { ClusterMetrics, serveMetrics } from './infra/telemetry/cluster-metrics.ts';
+import { countedJournal } from './infra/telemetry/counted-journal.ts';
+import { Metrics } from './infra/telemetry/metrics.ts';
 import { chooseDecoder, openDecoder } from './infra/video/choose-decoder.ts';
 import { resolveSource } from './infra/video/source-file.ts';
 
@@ -198,13 +202,35 @@ export async function startNode(
         }),
     });
 
+    let agent: NodeAgent | null = null;
     const bus = natsBus(nats);
     const mailbox = natsMailbox(nats, partitions);
     const store = natsStateStore(nats, BUCKETS.state);
     const predictionLog = natsPredictionLog(nats, (subject, seq) =>
       log(`${subject} holds something that is no record: ${seq}`),
     );
-    const journal = natsJournal(nats);
+    let behind = async (): Promise<{ readonly records: number; readonly ms: number } | null> => null;
+    const partitionsHere = new Map<number, HostedPartition>();
+    const metrics = new Metrics({
+      version: packageJson.version,
+      runners: () => agent?.view() ?? null,
+      partitions: () =>
+        has('orchestrator')
+          ? [...partitionsHere.values()].map(({ host }) => ({
+              waiting: host.waiting,
+              stalledMs: host.stalledMs,
+              scenarios: [...host.states('scenario')].map(state => (state as ScenarioDoc).state),
+            }))
+          : null,
+      leaseAgeMs: () => membership.leaseAgeMs,
+      lag: () => behind(),
+    });
+    closers.push(
+      nats.onStatus(({ type }) => {
+        if (type === 'reconnect') metrics.reconnected();
+      }),
+    );
+    const journal = countedJournal(natsJournal(nats), metrics);
     const silenceMs = heartbeatMs * misses;
     const directory = new HeartbeatDirectory({ clock, bus }, silenceMs);
     closers.push(() => directory.close());
@@ -216,7 +242,6 @@ export async function startNode(
     const hosts = await supervise('partitions', DYNAMIC);
     const hosted = (): Set<number> => new Set(hosts.ids.map(id => Number(id.slice(id.indexOf('/') + 1))));
     const startedAt = new Date().toISOString();
-    let agent: NodeAgent | null = null;
     let draining = false;
     const view = (): NodeView => ({
       id: config.node,
@@ -275,6 +300,7 @@ export async function startNode(
               models,
               decoder,
               runners,
+              telemetry: metrics,
               resolveSource: uri => resolveSource(uri, config.roots),
               announce: () => presence.announce(),
               report: (what, error) => report('node-agent', what, error),
@@ -319,7 +345,6 @@ export async function startNode(
         idempotencyKey,
         scenarioSupervisor({ backoffFirstMs, backoffMostMs, shutdownMs, silenceMs, stallMs, placementRetryMs }),
       ];
-      const partitionsHere = new Map<number, HostedPartition>();
       const scenarios = {
         find: (id: string) => {
           const address = { kind: 'scenario', id };
@@ -409,6 +434,14 @@ export async function startNode(
       })().catch(error => report(`node/${config.node}`, 'drain', error));
     });
     closers.push(() => drains.close());
+    const measured = serveMetrics({ bus, metrics }, config.node);
+    closers.push(() => measured.close());
+    const pulses = bus.subscribe(SUBJECTS.control(config.node, 'pulse'), ({ reply }) => {
+      const hands = [...partitionsHere].map(([partition, { host }]) => ({ partition, stalledMs: host.stalledMs }));
+      const said: PulseAnswer = { leaseAgeMs: membership.leaseAgeMs, partitions: hands };
+      if (reply !== null) bus.publish(reply, toJson(said));
+    });
+    closers.push(() => pulses.close());
     let url = '';
     if (has('api')) {
       const projection = openProjection(path.join(config.data, 'projection.db'));
@@ -416,17 +449,48 @@ export async function startNode(
       const mirror = new ScenarioMirror(store, clock, (...gone) => projection.forget(...gone));
       await child('mirror', { start: async () => task(signal => mirror.run(signal)) });
       await child('projector', {
-        start: async () => task(signal => new Projector({ log: predictionLog, store: projection, clock }).run(signal)),
+        start: async () =>
+          task(signal =>
+            new Projector({ log: predictionLog, store: projection, clock, took: metrics.took }).run(signal),
+          ),
       });
       // A node without orchestrators serves before there are any: `readyz` tells, and commands wait in their mailboxes.
       let serving = has('orchestrator');
       const unready = (): string[] => {
         if (!serving) return [];
+        if (stopping) return ['the node is stopping'];
         const orphans = membership.unowned();
         return orphans.length === 0 ? [] : [`no live node owns the partitions ${orphans.join(', ')}`];
       };
+      behind = async () => {
+        const applied = projection.appliedSeq;
+        try {
+          const late = clock.sleep(LIMITS.metricsMs / 2).then(() => null);
+          const next = await Promise.race([predictionLog.next(applied), late.then(() => undefined)]);
+          if (next === undefined) return null;
+          if (next === null) return { records: 0, ms: 0 };
+          const { lastSeq } = await predictionLog.identity();
+          return { records: lastSeq - applied, ms: Math.max(0, clock.now() - next.at) };
+        } catch {
+          return null; // not told is not shown
+        }
+      };
       const digest = (text: string): string => createHash('sha256').update(text).digest('hex');
-      const ports = { bus, clock, random, mailbox, store, mirror, projection, directory, models, digest, unready };
+      const pulse = new Pulse({ bus, clock, directory, log: predictionLog, projection }, leaseMs);
+      const ports = {
+        bus,
+        clock,
+        random,
+        mailbox,
+        store,
+        mirror,
+        projection,
+        directory,
+        models,
+        digest,
+        unready,
+        stalled: () => pulse.look(),
+      };
       const gateway = new Gateway({ ...ports, inbox: nats.newInbox() });
       closers.push(() => gateway.close());
       const natsApi = new NatsApi({ bus, clock, random, gateway });
@@ -441,16 +505,10 @@ export async function startNode(
             version: packageJson.version,
             onDefect: (error: unknown, requestId: string) => report('http', `request ${requestId}`, error),
           };
-          const app = await buildApi({
-            gateway,
-            cluster: gateway,
-            events: gateway,
-            projection,
-            journal,
-            clock,
-            random,
-            options,
-          });
+          const all = new ClusterMetrics({ bus, clock, directory, metrics }, config.node);
+          const read = { gateway, cluster: gateway, events: gateway, projection, journal };
+          const outside = { ...read, metrics: all, telemetry: metrics, clock, random };
+          const app = await buildApi({ ...outside, options });
           await listen(app, config.host, port);
           const address = app.server.address();
           if (address === null || typeof address === 'string') throw new Error('the HTTP server has no port');

@@ -12,6 +12,7 @@ import type { Clock, Random } from '../actors/ports/clock.ts';
 import type { ClusterGateway, EventGateway, ScenarioGateway } from '../actors/ports/gateway.ts';
 import type { Journal } from '../actors/ports/journal.ts';
 import type { PredictionReader } from '../actors/ports/projection.ts';
+import type { HttpTelemetry, MetricsText } from '../actors/ports/telemetry.ts';
 import { TroupeError } from '../domain/errors.ts';
 import { knownRequestId } from '../domain/ids.ts';
 import { LIMITS } from '../domain/limits.ts';
@@ -22,6 +23,7 @@ import { type DefectReport, ProblemDocument, refuseConnection, sendProblem } fro
 import { clusterRoutes } from './routes/cluster.ts';
 import { eventRoutes } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
+import { metricsRoutes } from './routes/metrics.ts';
 import { notYetRoutes } from './routes/not-yet.ts';
 import { rejectedRoutes } from './routes/rejected.ts';
 import { resultRoutes } from './routes/results.ts';
@@ -35,6 +37,8 @@ export interface ApiDeps {
   readonly events: EventGateway;
   readonly projection: PredictionReader;
   readonly journal: Journal;
+  readonly metrics: MetricsText;
+  readonly telemetry: HttpTelemetry;
   readonly clock: Clock;
   readonly random: Random;
   readonly options: {
@@ -49,7 +53,7 @@ export interface ApiDeps {
 }
 
 export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
-  const { gateway, cluster, events, projection, journal, clock, random, options } = deps;
+  const { gateway, cluster, events, projection, journal, metrics, telemetry, clock, random, options } = deps;
   const onDefect = options.onDefect ?? ((error, requestId) => console.error(`request ${requestId} failed:`, error));
   const app = fastify({
     bodyLimit: LIMITS.requestBytes,
@@ -71,6 +75,9 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
     reply.headers({ 'x-request-id': request.id, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
   });
   app.addHook('onRequest', accessCheck(options));
+  app.addHook('onResponse', async (request, reply) => {
+    telemetry.answered(request.routeOptions.url ?? null, request.method, reply.statusCode, reply.elapsedTime);
+  });
 
   const allowed = methodsByPath(app);
   app.setNotFoundHandler(async (request, reply) => {
@@ -91,6 +98,7 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   for (const schema of [ProblemDocument, ...COMPONENTS]) app.addSchema(schema);
   await registerOpenApi(app, options.version, options.token !== null);
   await app.register(healthRoutes(cluster));
+  await app.register(metricsRoutes(metrics));
   await app.register(scenarioRoutes({ gateway, cluster, random, closing: closing.signal }), { prefix: '/api/v1' });
   await app.register(resultRoutes({ gateway, projection, version: options.version }), { prefix: '/api/v1' });
   await app.register(clusterRoutes(cluster), { prefix: '/api/v1' });

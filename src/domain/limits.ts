@@ -181,6 +181,30 @@ export const LIMITS = {
   clientPatienceMs: 30_000,
   /** One answer of a node to a command, beyond what it was asked to wait. */
   clientAnswerMs: 30_000,
+  /** `readyz`: what does nothing for this long stalls; and how long a look counts. Together less than a probe's usual 3 s. */
+  pulseMs: 1_800,
+  pulseRestMs: 900,
+  /** How long a node may take to tell its metrics, and how long one that is no longer heard of is shown as down. */
+  metricsMs: 1_000,
+  nodeDownMs: 600_000,
+  /** Between two reports of a runner of what it has counted: a message of 1 KiB to its node. */
+  measuredMs: 2_000,
+  /** The highest rate limit: above it there is none. */
+  requestRate: 1_000_000,
+  /** Clients whose requests are counted: 1 MB. */
+  clients: 10_000,
+  /** Connections to the HTTP API at a time: each waits or streams; more are closed at once. */
+  httpConnections: 2_048,
+  /** A request's line and headers, and how long a client may take to send them. */
+  httpHeaderBytes: 16 * KIB,
+  httpHeadersMs: 10_000,
+  /** A whole request with its body: an upload of a gigabyte over a slow line. */
+  httpRequestMs: 3_600_000,
+  /** How long the body of a request that is no upload may take: 1 MiB over a slow line. */
+  httpBodyMs: 30_000,
+  /** A request that takes longer is logged, and how many of those and of refused ones a second. */
+  slowRequestMs: 2_000,
+  requestLines: 10,
   /** How long open responses may finish after the API was told to close. */
   apiDrainMs: 5000,
 } as const;

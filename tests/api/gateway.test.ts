@@ -40,6 +40,7 @@ test('a command that finds the connection broken is refused as retryable, and no
     digest: text => text,
     inbox: '_INBOX.test',
     unready: () => [],
+    stalled: async () => [],
   });
   const error = await gateway.command('cam', 'start', {}, { requestId: 'r' }).then(
     () => null,

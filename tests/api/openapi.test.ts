@@ -75,6 +75,7 @@ test('the document is OpenAPI 3.1 and lists exactly what is served', async () =>
       'GET /api/v1/scenarios/{id}/timeline',
       'GET /api/v1/tree',
       'GET /healthz',
+      'GET /metrics',
       'GET /readyz',
       'POST /api/v1/nodes/{node}/drain',
       'POST /api/v1/nodes/{node}/undrain',

@@ -82,7 +82,6 @@ for (const body of UNSUPPORTED) {
 }
 
 for (const [method, path, headers, body] of [
-  ['GET', '/metrics', {}],
   ['POST', '/api/v1/models?name=mine', { 'content-type': 'application/octet-stream' }, 'onnx'],
   [
     'POST',

@@ -38,6 +38,8 @@ export interface ServedApi extends AsyncDisposable {
   readonly port: number;
   readonly url: string;
   readonly defects: unknown[];
+  /** What the telemetry heard, as `GET /route 200`. */
+  readonly answered: readonly string[];
   fetch(path: string, init?: RequestInit): Promise<Response>;
   send(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Response>;
   /** A scenario that exists already. */
@@ -53,12 +55,15 @@ export async function serveApi(
   const projection = openProjection(path.join(folder.path, 'p.db'));
   const defects: unknown[] = [];
   const journal = new MemoryServer({ clock, partitions: LIMITS.partitions }).journal();
+  const answered: string[] = [];
   const app = await buildApi({
     gateway: cluster,
     cluster,
     events: cluster,
     projection,
     journal,
+    metrics: { contentType: 'text/plain; charset=utf-8', text: async scope => `# of the ${scope}\n` },
+    telemetry: { answered: (route, method, status) => void answered.push(`${method} ${route} ${status}`) },
     clock,
     random,
     ...parts,
@@ -76,6 +81,7 @@ export async function serveApi(
     port,
     url,
     defects,
+    answered,
     fetch: request,
     send: (method, at, body, headers = {}) =>
       request(at, {

@@ -109,6 +109,20 @@ export function predictionLogContract(name: string, open: () => Promise<Backend>
     assert.is(await a.log.timeOf(seq + 1), null);
   });
 
+  test('the next record behind a sequence is the first that is one and is still there', async () => {
+    const [key, { a, b }] = [fresh(), backend];
+    const opened = await a.log.append(key, openRecord(1), 0);
+    assert.is((await b.log.next(opened - 1))?.seq, opened);
+    assert.is(await b.log.next(opened), null);
+    await backend.barePublish([subject(key)], 'no record');
+    assert.is(await b.log.next(opened), null);
+    const { seq: foreign } = await a.log.last(key);
+    const seq = await a.log.append(key, framesRecord(1, 1, 0, 1), foreign);
+    assert.equal(await b.log.next(opened), { seq, at: await a.log.timeOf(seq) });
+    await a.log.purge(key.scenario);
+    assert.is(await b.log.next(opened - 1), null);
+  });
+
   test('PL1: a stranger’s message is no record, hides none, and moves the sequence to expect', async () => {
     const [key, { a, b }] = [fresh(), backend];
     await backend.barePublish([subject(key)], 'hello');

@@ -141,6 +141,8 @@ const rows: readonly Row[] = [
   ['api', 'publish', 'troupe.ctl.n1.tree', true],
   ['api', 'publish', 'troupe.ctl.n1.probe', true],
   ['api', 'publish', 'troupe.ctl.n1.drain', true],
+  ['api', 'publish', 'troupe.ctl.n1.metrics', true],
+  ['api', 'publish', 'troupe.ctl.n1.pulse', true],
   ['api', 'publish', 'troupe.ctl.n1.has', false],
   ['api', 'publish', 'troupe.ctl.n1.start', false],
   ['api', 'publish', 'troupe.ctl.n1.stop', false],

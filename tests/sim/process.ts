@@ -155,6 +155,7 @@ export class SimProcess {
       append: (key, record, expected) => this.#write('log.append', () => real.append(key, record, expected)),
       identity: () => this.#read('log.identity', () => real.identity()),
       timeOf: seq => this.#read('log.timeOf', () => real.timeOf(seq)),
+      next: afterSeq => this.#read('log.next', () => real.next(afterSeq)),
       read: (fromSeq, signal) => this.#follow(real.read(fromSeq, signal)),
       purge: scenario => this.#write('log.purge', () => real.purge(scenario)),
     };

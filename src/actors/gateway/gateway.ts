@@ -55,8 +55,9 @@ export interface GatewayPorts {
   readonly models: ModelCatalog;
   /** Of any text, an id that no other text has. */
   digest(text: string): string;
-  /** What keeps this node from serving, as sentences. */
+  /** What keeps this node from serving, as sentences: what is known without asking anybody, and what stalls. */
   unready(): readonly string[];
+  stalled(): Promise<readonly string[]>;
 }
 
 const ANSWER_MS = 5_000;
@@ -266,11 +267,12 @@ export class Gateway implements ScenarioGateway, ClusterGateway, EventGateway {
 
   async notReady(): Promise<readonly string[]> {
     const { bus, mirror } = this.#ports;
-    return [
+    const known = [
       ...(bus.connected ? [] : ['not connected to NATS']),
       ...(mirror.current ? [] : ['the scenarios are still being read']),
       ...this.#ports.unready(),
     ];
+    return known.length > 0 ? known : this.#ports.stalled();
   }
 
   async probe(spec: ScenarioSpec): Promise<void> {

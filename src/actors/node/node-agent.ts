@@ -36,6 +36,7 @@ import { parse } from '../../domain/parse.ts';
 import { ScenarioSpec } from '../../domain/scenario.ts';
 import { attemptKey } from '../../domain/scenario-doc.ts';
 import { type SourceInfo, sameIdentity } from '../../domain/source.ts';
+import { Measured } from '../../domain/stage.ts';
 import { HEADERS, SUBJECTS } from '../../domain/subjects.ts';
 import { nextTraceparent } from '../../domain/traceparent.ts';
 import type { Bus, BusMessage, Subscription } from '../ports/bus.ts';
@@ -44,6 +45,7 @@ import type { Decoder } from '../ports/decoder.ts';
 import type { ModelCatalog } from '../ports/inference.ts';
 import type { Mailbox } from '../ports/mailbox.ts';
 import type { ProcessExit, ProcessHandle, ProcessLauncher } from '../ports/process-launcher.ts';
+import type { NodeTelemetry } from '../ports/telemetry.ts';
 import { MailboxFull, WriteConflict, WriteRetry, WriteUnknown } from '../ports/write-outcome.ts';
 import type { ExitReason } from '../runtime/exit-reason.ts';
 import type { ChildHandle, Supervisor } from '../runtime/supervisor.ts';
@@ -58,6 +60,7 @@ export interface NodePorts {
   readonly decoder: Decoder;
   /** simple_one_for_one, temporary children (A4). */
   readonly runners: Supervisor;
+  readonly telemetry?: NodeTelemetry;
   /** Resolves a source's path below this node's roots. @throws TroupeError */
   resolveSource(uri: string): Promise<string>;
   /** Something changed that a placement may wait for. */
@@ -87,6 +90,7 @@ const RunnerWord = Type.Union([
     frame: Type.Integer(),
     startup: Startup,
   }),
+  Type.Object({ kind: Type.Literal('measured'), measured: Measured }),
   Type.Object({
     kind: Type.Literal('outcome'),
     reason: ExitBody,
@@ -328,6 +332,8 @@ export class NodeAgent {
         seq = said.seq;
         const startup = { ...said.startup, checkedMs };
         told = this.#tell(ref, headers, 'progressed', { ...ref, seq, frame: said.frame, startup });
+      } else if (said.kind === 'measured') {
+        this.#ports.telemetry?.absorb(said.measured);
       } else {
         const { kind: _, ...rest } = said;
         outcome = rest;
@@ -343,7 +349,9 @@ export class NodeAgent {
       seq,
       fruitful: seq > 0,
     };
-    await this.#tell(ref, headers, 'exited', { ...ref, ...(outcome ?? died) });
+    const ended = outcome ?? died;
+    this.#ports.telemetry?.ended(typeof ended.reason === 'string' ? ended.reason : ended.reason.error.code);
+    await this.#tell(ref, headers, 'exited', { ...ref, ...ended });
     const taken = this.#taken.get(attemptKey(ref));
     if (taken !== undefined) {
       taken.reported = true;

@@ -74,6 +74,7 @@ export class Membership {
   #current = false;
   #owner: boolean;
   #revision = 0;
+  #renewedAt = 0;
   /** When the watch last brought this node's own lease; of a process that has none, any lease. */
   #heardAt: number;
   #stableSince: number;
@@ -114,6 +115,7 @@ export class Membership {
           }
         }
         this.#revision = await leases.put(`node.${node}`, toJson(this.#lease()), stored?.revision ?? 0);
+        this.#renewedAt = clock.monotonic();
         return;
       } catch (error) {
         // A conflict: somebody moved it. Another look tells who.
@@ -149,6 +151,11 @@ export class Membership {
   /** Of this node's last renewal that was acknowledged; in the same sequence as those of claims. */
   get revision(): number {
     return this.#revision;
+  }
+
+  /** Since a renewal was last acknowledged; null without a lease. */
+  get leaseAgeMs(): number | null {
+    return this.#settings.lease === null ? null : this.#ports.clock.monotonic() - this.#renewedAt;
   }
 
   get isOwner(): boolean {
@@ -280,6 +287,7 @@ export class Membership {
       return;
     }
     const now = clock.monotonic();
+    this.#renewedAt = now;
     // Its own lease is alive whatever the watch has brought so far.
     this.#leases.set(node, { value, revision: this.#revision, movedAt: now });
   }

@@ -3,6 +3,7 @@
 import type { LocalModel } from '../../domain/model.ts';
 import type { Detection } from '../../domain/prediction.ts';
 import type { FrameRing } from './frame-ring.ts';
+import type { Took } from './telemetry.ts';
 
 /** How a displayed picture lies in the model's input. */
 export interface PictureSize {
@@ -20,6 +21,8 @@ export interface InferenceOptions {
   readonly iou: number;
   /** Class ids to keep; null keeps all. */
   readonly classIds: readonly number[] | null;
+  /** Told how long each frame took in `infer` and `post_process`. */
+  readonly took?: Took;
 }
 
 export interface InferencePool {

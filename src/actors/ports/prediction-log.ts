@@ -42,6 +42,8 @@ export interface PredictionLog {
   identity(): Promise<LogIdentity>;
   /** Server time of the entry with this sequence, ms; null when it is not there. */
   timeOf(seq: number): Promise<number | null>;
+  /** The first record behind a sequence; null when there is none, or only a long row of what is no record. */
+  next(afterSeq: number): Promise<{ readonly seq: number; readonly at: number } | null>;
   /**
    * Every record from `fromSeq` on in order, then new ones as they come; ends when the signal aborts. What is no
    * record is skipped. A `fromSeq` beyond the stream's end waits for it, and for nothing below it.

@@ -11,11 +11,14 @@ import { LIMITS } from '../../domain/limits.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { LogEntry, LogIdentity, PredictionLog } from '../ports/prediction-log.ts';
 import type { ProjectionStore } from '../ports/projection.ts';
+import type { Took } from '../ports/telemetry.ts';
 
 export interface ProjectorDeps {
   readonly log: PredictionLog;
   readonly store: ProjectionStore;
   readonly clock: Clock;
+  /** Told how long each batch took. */
+  readonly took?: Took;
 }
 
 export class Projector {
@@ -27,7 +30,7 @@ export class Projector {
 
   /** Resolves when the signal aborts; rejects when the log or the store fails, and may then be run again. */
   async run(signal: AbortSignal): Promise<void> {
-    const { log, store } = this.#deps;
+    const { log, store, clock, took } = this.#deps;
     const identity = await log.identity();
     if (!(await this.#continues(identity))) store.reset();
     const reading = new AbortController();
@@ -47,8 +50,9 @@ export class Projector {
           next = entries.next();
         }
         linger.cancel();
-        // J2
-        store.apply(identity, batch.entries);
+        const began = clock.monotonic();
+        store.apply(identity, batch.entries); // J2
+        took?.('project', clock.monotonic() - began);
       }
     } finally {
       reading.abort();

@@ -8,6 +8,7 @@
  * N4 `close` ends the log at a batch's edge; `release` leaves it open for the next attempt.
  * N5 The heartbeat comes from this loop, which never runs a model: a beat means that the loop is alive, and its
  *    progress that frames go through.
+ * N7 What the stages took is told once every `measuredMs`, and its rest before the outcome: only a killed runner takes some with it.
  * N6 The model loads while the log is claimed and the first frames are decoded: these wait in the ring. A model that cannot
  *    be loaded fails the attempt and is no frame's fault.
  * N7 When decoding breaks off, what was decoded before the break is inferred and appended, and then the attempt fails.
@@ -23,15 +24,17 @@ import type { Prediction } from '../../domain/prediction.ts';
 import { FrameSelector } from '../../domain/sampling.ts';
 import { attemptKey } from '../../domain/scenario-doc.ts';
 import type { SourceInfo } from '../../domain/source.ts';
+import { type Measured, STAGES, type Stage, Tally } from '../../domain/stage.ts';
 import { SUBJECTS } from '../../domain/subjects.ts';
 import { nextTraceparent } from '../../domain/traceparent.ts';
 import type { Bus } from '../ports/bus.ts';
-import type { Timer } from '../ports/clock.ts';
+import type { Clock, Timer } from '../ports/clock.ts';
 import type { Decoder, FrameSink } from '../ports/decoder.ts';
 import { FrameRing } from '../ports/frame-ring.ts';
 import type { InferenceFactory, InferencePool } from '../ports/inference.ts';
+import type { Took } from '../ports/telemetry.ts';
 import type { ExitReason } from '../runtime/exit-reason.ts';
-import { FrameOrder } from './frame-order.ts';
+import { type Batch, FrameOrder } from './frame-order.ts';
 import { Fenced, LogWriter, type LogWriterPorts } from './log-writer.ts';
 
 export interface RunnerJob {
@@ -50,6 +53,8 @@ export interface RunnerPorts extends LogWriterPorts {
   readonly bus: Bus;
   readonly decoder: Decoder;
   readonly inference: InferenceFactory;
+  /** N7 */
+  measured?(measured: Measured): void;
 }
 
 export interface RunnerOutcome {
@@ -64,6 +69,49 @@ export type StopMode = 'close' | 'release';
 /** Ends the decoder without being an error. */
 class Enough extends Error {
   override readonly name = 'Enough';
+}
+
+/** N7: what this process has counted. */
+class Measures {
+  frames = 0;
+  readonly #stages: Readonly<Record<Stage, Tally>> = {
+    decode: new Tally(),
+    infer: new Tally(),
+    post_process: new Tally(),
+    append: new Tally(),
+    project: new Tally(),
+  };
+
+  readonly took: Took = (stage, ms) => this.#stages[stage].took(ms);
+
+  /** Null when there was nothing since the last time. */
+  take(): Measured | null {
+    const { frames } = this;
+    this.frames = 0;
+    const stages = Object.fromEntries(
+      STAGES.flatMap(stage => {
+        const counted = this.#stages[stage].take();
+        return counted === null ? [] : [[stage, counted] as const];
+      }),
+    );
+    return frames === 0 && Object.keys(stages).length === 0 ? null : { frames, stages };
+  }
+}
+
+/** Tells when its last slot was taken: waiting for one is not decoding. */
+class TimedRing extends FrameRing {
+  readonly #clock: Clock;
+  acquiredAt = 0;
+
+  constructor(slots: number, slotBytes: number, clock: Clock) {
+    super(slots, slotBytes);
+    this.#clock = clock;
+  }
+
+  override acquire(): number | null {
+    this.acquiredAt = this.#clock.monotonic();
+    return super.acquire();
+  }
 }
 
 /** Predictions that may wait for the log before inference pauses (N3): four batches. */
@@ -82,6 +130,8 @@ export class Runner {
   #fruitful = false;
   #rate = { at: 0, passed: 0, fps: 0 };
   readonly #startedAt: number;
+  readonly #measures = new Measures();
+  #measuredAt = 0;
   #began = 0;
   readonly #startup = { claimedMs: 0, loadedMs: 0, decodedMs: 0, committedMs: 0 };
 
@@ -118,6 +168,7 @@ export class Runner {
       const { code, message, frame } = toProblem(error);
       return this.#outcome({ error: { code, message, ...(frame === undefined ? {} : { frame }) } }, null);
     } finally {
+      this.#measure();
       beating.cancel();
       this.#abort.abort(new Error('attempt over'));
     }
@@ -132,7 +183,7 @@ export class Runner {
     const claim = { key, attempt, lastSeq, source: source.identity, engine, traceparent, openBy };
     const { width, height } = model.info.input;
     const slots = workers * LIMITS.ringSlotsPerWorker + LIMITS.ringSlotsLead;
-    const ring = new FrameRing(slots, 3 * width * height);
+    const ring = new TimedRing(slots, 3 * width * height, this.#ports.clock);
     // N6
     const opening = this.#ports.inference.open(
       {
@@ -143,6 +194,7 @@ export class Runner {
         recordThreshold: spec.recordThreshold,
         iou: spec.iou,
         classIds: classIdsOf(spec.classes, model),
+        took: this.#measures.took,
       },
       this.#abort.signal,
     );
@@ -166,7 +218,7 @@ export class Runner {
     const { writer, position } = opened;
     const from = spec.sampling.from ?? 0;
     const order = new FrameOrder(position, index => index >= from);
-    const flow = new Flow(this.#ports, ring, order, assignment, writer, this.#abort.signal, seq => {
+    const flow = new Flow(this.#ports, ring, order, assignment, writer, this.#measures, this.#abort.signal, seq => {
       this.#seq = seq;
       if (this.#fruitful) return;
       this.#fruitful = true;
@@ -193,13 +245,16 @@ export class Runner {
   async #decode(
     flow: Flow,
     selector: FrameSelector,
-    ring: FrameRing,
+    ring: TimedRing,
     position: FrameOrder['position'],
     order: FrameOrder,
   ): Promise<readonly string[]> {
     const { path, source, model } = this.#job;
     const { width, height } = model.info.input;
     if (selector.isPast(position === null ? 0 : position.to + 1)) return [];
+    const { clock } = this.#ports;
+    let doneAt = clock.monotonic();
+    let decodingMs = 0;
     const sink: FrameSink = {
       wants: ({ index, ptsMs }) => {
         if (flow.failed || this.#enough.signal.aborted) return false;
@@ -208,12 +263,19 @@ export class Runner {
           return false;
         }
         this.#passed += 1;
+        const now = clock.monotonic();
+        decodingMs = now - doneAt;
         if (selector.selects(index, ptsMs)) return true;
+        this.#measures.took('decode', decodingMs);
+        doneAt = now;
         order.pass(index, ptsMs);
         return false;
       },
       frame: (frame, slot) => {
         if (this.#startup.decodedMs === 0) this.#reached('decodedMs');
+        const now = clock.monotonic();
+        this.#measures.took('decode', decodingMs + now - ring.acquiredAt);
+        doneAt = now;
         flow.infer(frame.index, frame.ptsMs, slot);
       },
       broken: (frame, message) => flow.broken(frame.index, frame.ptsMs, message),
@@ -241,6 +303,13 @@ export class Runner {
     this.#startup[milestone] = Math.round(this.#ports.clock.monotonic() - this.#began);
   }
 
+  /** N7 */
+  #measure(): void {
+    this.#measuredAt = this.#ports.clock.monotonic();
+    const measured = this.#measures.take();
+    if (measured !== null) this.#ports.measured?.(measured);
+  }
+
   /** N5 */
   #beat(): Timer {
     const { assignment, node, heartbeatMs } = this.#job;
@@ -258,6 +327,7 @@ export class Runner {
       // Committed records count as progress too: what waits for inference has not stalled while they land.
       const body: RunnerBeat = { key, progress: this.#passed + this.#seq, fps: Math.round(this.#rate.fps * 10) / 10 };
       bus.publish(subject, toJson(body));
+      if (now - this.#measuredAt >= LIMITS.measuredMs) this.#measure();
       timer = clock.timer(heartbeatMs, beat);
     };
     this.#rate.at = clock.monotonic();
@@ -283,6 +353,7 @@ class Flow {
   readonly #order: FrameOrder;
   readonly #assignment: Assignment;
   readonly #writer: LogWriter;
+  readonly #measures: Measures;
   readonly #lifetime: AbortSignal;
   readonly #committed: (seq: number) => void;
   readonly #failure = new AbortController();
@@ -300,6 +371,7 @@ class Flow {
     order: FrameOrder,
     assignment: Assignment,
     writer: LogWriter,
+    measures: Measures,
     lifetime: AbortSignal,
     committed: (seq: number) => void,
   ) {
@@ -308,6 +380,7 @@ class Flow {
     this.#order = order;
     this.#assignment = assignment;
     this.#writer = writer;
+    this.#measures = measures;
     this.#lifetime = lifetime;
     this.#committed = committed;
     this.#schedule();
@@ -368,7 +441,7 @@ class Flow {
     this.#tick?.cancel();
     this.throwIfFailed();
     for (let batch = this.#order.take(); batch !== null; batch = this.#order.take()) {
-      this.#committed(await this.#writer.frames(batch.from, batch.position, batch.predictions));
+      this.#committed(await this.#append(batch));
     }
   }
 
@@ -411,7 +484,7 @@ class Flow {
     const batch = this.#order.take();
     if (batch === null) return;
     this.#begun = true;
-    this.#appending = this.#writer.frames(batch.from, batch.position, batch.predictions).then(
+    this.#appending = this.#append(batch).then(
       seq => {
         this.#appending = null;
         this.#committed(seq);
@@ -424,6 +497,16 @@ class Flow {
         this.fail(error);
       },
     );
+  }
+
+  /** @returns the record's sequence */
+  async #append({ from, position, predictions }: Batch): Promise<number> {
+    const { clock } = this.#ports;
+    const began = clock.monotonic();
+    const seq = await this.#writer.frames(from, position, predictions);
+    this.#measures.took('append', clock.monotonic() - began);
+    this.#measures.frames += predictions.length;
+    return seq;
   }
 
   #wake(): void {

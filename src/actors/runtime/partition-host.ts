@@ -54,6 +54,8 @@ export class PartitionHost {
   #read = 0;
   /** Messages taken and not yet processed (O6). */
   #underWay = 0;
+  /** When one was last processed, or the first was taken of those that wait. */
+  #movedAt = 0;
   #room: () => void = () => {};
   #handingOver = false;
   /** When the store was last asked something that it answered, on the clock's monotonic time (M8). */
@@ -149,6 +151,21 @@ export class PartitionHost {
     return rows;
   }
 
+  /** Messages taken and not processed. */
+  get waiting(): number {
+    return this.#underWay;
+  }
+
+  /** For how long none of them was processed; 0 when none waits. */
+  get stalledMs(): number {
+    return this.#underWay === 0 ? 0 : this.#ports.clock.monotonic() - this.#movedAt;
+  }
+
+  /** The committed states of one kind's existing actors. */
+  *states(kind: string): Iterable<unknown> {
+    for (const { self, state } of this.#cells.values()) if (self.kind === kind && state !== null) yield state;
+  }
+
   get idle(): boolean {
     for (const cell of this.#cells.values()) if (!cell.idle) return false;
     return true;
@@ -207,6 +224,7 @@ export class PartitionHost {
 
   #processed(): void {
     this.#underWay -= 1;
+    this.#movedAt = this.#ports.clock.monotonic();
     this.#room();
   }
 
@@ -215,7 +233,7 @@ export class PartitionHost {
     const { kind, id } = message.to;
     const key = keyOf(message.to);
     if (this.#unreadable.has(key)) return; // O5
-    this.#underWay += 1;
+    if (this.#underWay++ === 0) this.#movedAt = this.#ports.clock.monotonic();
     const behaviour = this.#behaviours.get(kind);
     if (behaviour === undefined || !isId(id)) {
       void this.#reject(message).finally(() => this.#processed());

@@ -3,7 +3,6 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { TroupeError } from '../../domain/errors.ts';
 
 const NOT_YET = [
-  ['GET', '/metrics', 'Metrics are'],
   ['POST', '/api/v1/models', 'Uploading a model is'],
   ['POST', '/api/v1/videos', 'Uploading a video is'],
 ] as const;

@@ -12,6 +12,7 @@
 import type { Worker } from 'node:worker_threads';
 import type { FrameRing } from '../../actors/ports/frame-ring.ts';
 import type { InferenceFactory, InferenceOptions, InferencePool } from '../../actors/ports/inference.ts';
+import type { Took } from '../../actors/ports/telemetry.ts';
 import { invariant, TroupeError } from '../../domain/errors.ts';
 import type { LocalModel } from '../../domain/model.ts';
 import type { Detection } from '../../domain/prediction.ts';
@@ -44,13 +45,13 @@ function startThread(): Thread {
 }
 
 async function open(options: InferenceOptions, idle: Thread[], signal: AbortSignal): Promise<InferencePool> {
-  const { model, ring, picture, workers, recordThreshold, iou, classIds } = options;
+  const { model, ring, picture, workers, recordThreshold, iou, classIds, took } = options;
   const { width, height } = model.info.input;
   invariant(ring.slotBytes === 3 * width * height, 'a slot holds one frame of the model’s input size');
   invariant(workers >= 1, 'a pool has workers');
   const bytes = await modelBytes(model);
   signal.throwIfAborted();
-  const pool = new WorkerPool(ring, model.info.classes);
+  const pool = new WorkerPool(ring, model.info.classes, took);
   const assignment: WorkerAssignment = {
     model: model.info,
     bytes,
@@ -112,6 +113,7 @@ class WorkerPool implements InferencePool {
   readonly engine = ENGINE;
   readonly #ring: FrameRing;
   readonly #classes: readonly string[];
+  readonly #took: Took;
   readonly #sessions: Session[] = [];
   /** Bounded by the ring: at most one job per slot. */
   readonly #waiting: Job[] = [];
@@ -119,9 +121,10 @@ class WorkerPool implements InferencePool {
   #failStart: (error: TroupeError) => void = () => {};
   #closing: Promise<void> | null = null;
 
-  constructor(ring: FrameRing, classes: readonly string[]) {
+  constructor(ring: FrameRing, classes: readonly string[], took: Took = () => {}) {
     this.#ring = ring;
     this.#classes = classes;
+    this.#took = took;
   }
 
   /** Resolves when every worker has loaded the model. @throws TroupeError model_unsupported | inference_failed */
@@ -187,7 +190,11 @@ class WorkerPool implements InferencePool {
     if (message.kind === 'copied') return this.#release(job);
     session.jobs.shift();
     if (message.kind === 'failed') job.reject(new TroupeError('inference_failed', message.message));
-    else job.resolve(this.#unpack(message.rows));
+    else {
+      this.#took('infer', message.inferMs);
+      this.#took('post_process', message.postMs);
+      job.resolve(this.#unpack(message.rows));
+    }
     this.#dispatch();
   }
 

@@ -25,5 +25,5 @@ export type FromWorker =
   /** The slot may be filled again. */
   | { readonly kind: 'copied' }
   /** classId, score, x, y, width, height of each detection. */
-  | { readonly kind: 'detected'; readonly rows: Float64Array }
+  | { readonly kind: 'detected'; readonly rows: Float64Array; readonly inferMs: number; readonly postMs: number }
   | { readonly kind: 'failed'; readonly message: string };

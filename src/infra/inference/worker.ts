@@ -70,11 +70,14 @@ async function load(
     });
     post({ kind: 'copied' }); // IW1
     try {
+      const began = performance.now();
       const output = (await session.run({ [inputName]: input }))[outputName] as Tensor;
+      const inferred = performance.now();
       invariant(output.data instanceof Float32Array, 'the output is float32');
       const detections = readDetections({ dims: output.dims, values: output.data });
       const rows = Float64Array.from(detections.flatMap(d => [d.classId, d.score, ...d.box]));
-      post({ kind: 'detected', rows }, [rows.buffer]);
+      const times = { inferMs: inferred - began, postMs: performance.now() - inferred };
+      post({ kind: 'detected', rows, ...times }, [rows.buffer]);
     } catch (error) {
       post({ kind: 'failed', message: messageOf(error) }); // IW2
     }

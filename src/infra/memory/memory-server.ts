@@ -164,6 +164,11 @@ export class MemoryServer {
         return { created: stream.created, firstSeq: stream.firstSeq, lastSeq: stream.lastSeq };
       },
       timeOf: async seq => stream.get(seq)?.at ?? null,
+      next: async afterSeq => {
+        const behind = stream.retained().filter(message => message.seq > afterSeq);
+        const next = behind.find(({ subject, body }) => logKey(subject) !== null && parseLogRecord(body) !== null);
+        return next === undefined ? null : { seq: next.seq, at: next.at };
+      },
       async *read(fromSeq, signal): AsyncGenerator<LogEntry, void, void> {
         for await (const message of stream.read(SUBJECTS.logAll, fromSeq, signal)) {
           const entry = entryOf(message);

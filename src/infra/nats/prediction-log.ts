@@ -12,6 +12,9 @@ import { readOrdered } from './ordered-read.ts';
 import { ask, streamInfo, write } from './outcome.ts';
 import { deliveredAt, storedAt } from './stored-message.ts';
 
+/** Strangers' messages in a row that are looked behind for the next record. */
+const MOST_FOREIGN = 16;
+
 /** @param onForeign told of every message on a log's subject that is no record, each time it is met */
 export function natsPredictionLog(nats: Nats, onForeign: (subject: string, seq: number) => void): PredictionLog {
   const entryOf = (subject: string, seq: number, at: number, data: Uint8Array): LogEntry | null => {
@@ -64,6 +67,19 @@ export function natsPredictionLog(nats: Nats, onForeign: (subject: string, seq: 
     async timeOf(seq) {
       const message = await ask(nats, () => nats.jsm.streams.getMessage(STREAMS.log, { seq }));
       return message === null ? null : storedAt(message.timestamp);
+    },
+
+    async next(afterSeq) {
+      let after = afterSeq;
+      for (let looks = 0; looks < MOST_FOREIGN; looks++) {
+        const behind = { seq: after + 1, next_by_subj: SUBJECTS.logAll };
+        const message = await ask(nats, () => nats.jsm.streams.getMessage(STREAMS.log, behind));
+        if (message === null) return null;
+        after = message.seq;
+        if (logKey(message.subject) !== null && parseLogRecord(message.data) !== null)
+          return { seq: after, at: storedAt(message.timestamp) };
+      }
+      return null;
     },
 
     async *read(fromSeq, signal): AsyncGenerator<LogEntry, void, void> {
