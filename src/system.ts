@@ -119,7 +119,7 @@ const STOP_MS = 5_000;
  */
 export async function startNode(
   config: NodeConfig,
-  log: (line: string) => void,
+  log: (line: string, fields?: Readonly<Record<string, string | number>>) => void,
   parts: Partial<NodeParts> = {},
 ): Promise<RunningNode> {
   await mkdir(config.data, { recursive: true, mode: 0o700 });
@@ -503,6 +503,9 @@ export async function startNode(
             host: config.host,
             token: config.token,
             version: packageJson.version,
+            rateLimit: config.rateLimit ?? 0,
+            isStopping: () => stopping,
+            log,
             onDefect: (error: unknown, requestId: string) => report('http', `request ${requestId}`, error),
           };
           const all = new ClusterMetrics({ bus, clock, directory, metrics }, config.node);

@@ -4,9 +4,11 @@
  * H1 A body is validated as it was sent: nothing is converted, filled in or dropped. Query values that are to be numbers are converted
  *    when they are plain decimal numbers, and refused otherwise.
  * H2 Closing ends idle connections and long waits at once, and everything else after a bounded time.
+ * H3 Nobody holds a connection by sending slowly, and nobody holds all of them: headers, bodies and requests have a deadline.
+ * H4 A node that stops says `Connection: close` with every answer and goes on with what it has: clients and balancers leave it.
  */
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import fastify, { type FastifyInstance } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { TSchema } from 'typebox';
 import type { Clock, Random } from '../actors/ports/clock.ts';
 import type { ClusterGateway, EventGateway, ScenarioGateway } from '../actors/ports/gateway.ts';
@@ -20,6 +22,8 @@ import { invalidRequest, problemsOf } from '../domain/parse.ts';
 import { accessCheck } from './access.ts';
 import { registerOpenApi } from './openapi.ts';
 import { type DefectReport, ProblemDocument, refuseConnection, sendProblem } from './problem.ts';
+import { rateLimit } from './rate-limit.ts';
+import { type Log, requestLog } from './request-log.ts';
 import { clusterRoutes } from './routes/cluster.ts';
 import { eventRoutes } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -47,6 +51,14 @@ export interface ApiDeps {
     /** null: none is wanted; only sensible on loopback. */
     readonly token: string | null;
     readonly version: string;
+    /** Requests a second that one client may send; 0: any number. Default: any number. */
+    readonly rateLimit?: number;
+    /** The node is to end: H4. */
+    readonly isStopping?: () => boolean;
+    readonly log?: Log;
+    /** Deadlines of H3, for tests. */
+    readonly headersMs?: number;
+    readonly bodyMs?: number;
     /** Hears of answers with status 500. Default: one line on stderr. */
     readonly onDefect?: DefectReport;
   };
@@ -57,11 +69,19 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   const onDefect = options.onDefect ?? ((error, requestId) => console.error(`request ${requestId} failed:`, error));
   const app = fastify({
     bodyLimit: LIMITS.requestBytes,
+    // H3
+    requestTimeout: LIMITS.httpRequestMs,
+    http: {
+      maxHeaderSize: LIMITS.httpHeaderBytes,
+      headersTimeout: options.headersMs ?? LIMITS.httpHeadersMs,
+      connectionsCheckingInterval: CHECK_MS,
+    },
     return503OnClosing: false,
     genReqId: raw => knownRequestId(raw.headers['x-request-id']) ?? random.token(16),
     frameworkErrors: (error, request, reply) => sendProblem(error, request, reply, onDefect),
     clientErrorHandler: (error, socket) => refuseConnection(error, socket, random.token(16)),
   }).withTypeProvider<TypeBoxTypeProvider>();
+  app.server.maxConnections = LIMITS.httpConnections;
 
   app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply, onDefect));
   app.setValidatorCompiler<TSchema>(({ schema, httpPart }) => data => {
@@ -71,10 +91,15 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   });
   readJsonOnly(app);
 
+  const closing = new AbortController();
   app.addHook('onRequest', async (request, reply) => {
+    if (closing.signal.aborted || options.isStopping?.() === true) reply.header('connection', 'close'); // H4
     reply.headers({ 'x-request-id': request.id, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
   });
+  if ((options.rateLimit ?? 0) > 0) app.addHook('onRequest', rateLimit(options.rateLimit ?? 0, clock));
   app.addHook('onRequest', accessCheck(options));
+  app.addHook('onRequest', bodyDeadline(clock, options.bodyMs ?? LIMITS.httpBodyMs));
+  if (options.log !== undefined) app.addHook('onResponse', requestLog(options.log, clock));
   app.addHook('onResponse', async (request, reply) => {
     telemetry.answered(request.routeOptions.url ?? null, request.method, reply.statusCode, reply.elapsedTime);
   });
@@ -88,7 +113,6 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
     throw new TroupeError('method_not_allowed', `${path} answers ${methods.join(', ')}, not ${request.method}.`);
   });
 
-  const closing = new AbortController();
   app.addHook('preClose', async () => {
     // H2
     closing.abort();
@@ -108,6 +132,23 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   await app.register(notYetRoutes);
   await app.ready();
   return app;
+}
+
+/** How often connections are looked at for H3. */
+const CHECK_MS = 1_000;
+
+/** H3: a JSON body; whoever sends a file has `httpRequestMs`. */
+function bodyDeadline(clock: Clock, bodyMs: number): (request: FastifyRequest) => Promise<void> {
+  return async ({ raw, headers, id }) => {
+    const isUpload = headers['content-type']?.startsWith('application/octet-stream') === true;
+    const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+    if (!hasBody || isUpload || raw.readableEnded) return;
+    const late = clock.timer(bodyMs, () => {
+      const error = Object.assign(new Error('the body is late'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' });
+      refuseConnection(error, raw.socket, id);
+    });
+    for (const over of ['end', 'close']) raw.once(over, () => late.cancel());
+  };
 }
 
 const PARTS: Readonly<Record<string, string>> = {

@@ -41,6 +41,7 @@ export type DefectReport = (error: unknown, requestId: string) => void;
 export function problems(...codes: readonly ProblemCode[]): Record<number, object> {
   const all: readonly ProblemCode[] = [
     ...codes,
+    'too_many_requests',
     'invalid_request',
     'unauthenticated',
     'forbidden',
@@ -66,7 +67,9 @@ export function sendProblem(
   const known = toTroupeError(error);
   if (known.code === 'internal') onDefect(error, request.id);
   const status = PROBLEMS[known.code];
-  if (status === 503 || status === 429) reply.header('retry-after', RETRY_AFTER_SECONDS);
+  if ((status === 503 || status === 429) && !reply.hasHeader('retry-after')) {
+    reply.header('retry-after', RETRY_AFTER_SECONDS);
+  }
   reply
     .code(status)
     .header('x-request-id', request.id)
@@ -115,14 +118,27 @@ export function refuseConnection(error: Error, socket: Socket, requestId: string
     socket.destroy();
     return;
   }
-  const refusal = new TroupeError('invalid_request', 'This is not an HTTP/1.1 request that can be understood.');
+  const refusal = parserRefusal('code' in error ? error.code : '');
+  const status = PROBLEMS[refusal.code];
   const body = JSON.stringify(toDocument(refusal, requestId));
   const head = [
-    `HTTP/1.1 400 ${STATUS_CODES[400]}`,
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     `Content-Type: ${CONTENT_TYPE}`,
     `Content-Length: ${Buffer.byteLength(body)}`,
     `X-Request-Id: ${requestId}`,
     'Connection: close',
   ];
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}
+
+/** By the code of Node's HTTP parser. */
+function parserRefusal(code: unknown): TroupeError {
+  if (code === 'HPE_HEADER_OVERFLOW') {
+    const most = `${LIMITS.httpHeaderBytes} bytes`;
+    return new TroupeError('headers_too_large', `The address and the headers of a request have ${most} at most.`);
+  }
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return new TroupeError('request_timeout', 'The request did not arrive in time.', { retryable: true });
+  }
+  return new TroupeError('invalid_request', 'This is not an HTTP/1.1 request that can be understood.');
 }

@@ -36,6 +36,8 @@ export const up: Verb = {
     ),
     option('--placement <strategy>', 'which node to ask first: least_loaded, round_robin or hot_model (least_loaded)'),
     option('--token <token>', 'wanted of every request; needed when --host is not loopback'),
+    option('--rate-limit <n>', 'requests a second from one client, 0: any (200; any when --host is loopback)'),
+    option('--log <form>', 'how the log is written to stderr (text)', ['text', 'json']),
     option('--relaxed-sync', 'faster writes that a power failure may lose'),
     option('--replicas <n>', 'copies of everything stored, 1 to 5 (3 where NATS is a cluster, else 1)'),
   ],

@@ -55,6 +55,8 @@ export const Options = Type.Partial(
     decoder: DecoderOption,
     token: Type.String({ pattern: '^[\\x21-\\x7e]+$' }),
     'relaxed-sync': Type.Boolean(),
+    'rate-limit': Type.Integer({ minimum: 0, maximum: LIMITS.requestRate }),
+    log: Type.Union([Type.Literal('text'), Type.Literal('json')]),
     replicas: Type.Integer({ minimum: 1, maximum: 5 }),
     'lease-ms': Ms,
     'heartbeat-ms': Ms,
@@ -177,6 +179,10 @@ export interface NodeConfig {
   readonly decoder: DecoderOption;
   readonly token: string | null;
   readonly relaxedSync: boolean;
+  /** Requests a second that one client of the HTTP API may send; 0: any number. */
+  readonly rateLimit?: number;
+  /** How the node's log is written to stderr. */
+  readonly log?: 'text' | 'json';
   /** Copies of every stream and bucket; null: 3 where NATS is a cluster, else 1. An existing one never gets fewer. */
   readonly replicas: number | null;
   readonly liveness: Liveness;
@@ -293,6 +299,9 @@ export function nodeConfig(flags: Flags = {}, around: Surroundings = here()): No
     decoder: given.decoder ?? 'auto',
     token: given.token ?? null,
     relaxedSync: given['relaxed-sync'] ?? false,
+    // On loopback every client is this machine's user: nobody to be protected from.
+    rateLimit: given['rate-limit'] ?? (isLoopback(host) ? 0 : DEFAULT_RATE),
+    log: given.log ?? 'text',
     replicas: given.replicas ?? null,
     liveness: {
       heartbeatMs: given['heartbeat-ms'] ?? LIVENESS.heartbeatMs,
@@ -340,6 +349,8 @@ function endpointIn(file: string): unknown {
 }
 
 const DEFAULT_PORT = 8080;
+/** A page that polls ten scenarios every second takes a tenth of it, and a script may create 20 a second (a write counts 10). */
+const DEFAULT_RATE = 200;
 
 const refuse = (message: string): TroupeError => new TroupeError('invalid_request', message);
 

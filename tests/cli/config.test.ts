@@ -57,6 +57,7 @@ test('F1: every option can be given by variable and by file', () => {
     decoder: ['wasm', '"wasm"'],
     token: ['t', '"t"'],
     'relaxed-sync': ['true', 'true'],
+    log: ['json', '"json"'],
     replicas: ['3', '3'],
     url: ['http://h', '"http://h"'],
     json: ['1', 'true'],
@@ -95,10 +96,13 @@ test('F1: the defaults are those of the contract', () => {
     decoder: 'auto',
     token: null,
     relaxedSync: false,
+    rateLimit: 0,
+    log: 'text',
     replicas: null,
     spares: 1,
     liveness: LIVENESS,
   });
+  assert.is(nodeConfig({ host: '::', token: 't' }, { cwd, env: {} }).rateLimit, 200, 'others can reach it');
   assert.is(nodeConfig({ spares: '0' }, { cwd, env: {} }).spares, 0);
   assert.ok(slots >= 1 && workers >= 1);
   assert.match(node, /^[A-Za-z0-9_-]{1,64}$/);
