@@ -1,23 +1,49 @@
 /**
- * A run's JSONL export and its digest, in bounded memory.
+ * A run's exports and the digest of the JSONL one, in bounded memory.
  *
  * X1 What is streamed for an ended run is all of it or breaks off with an error: never a shorter file that looks whole.
  * X2 The event loop turns between pages.
+ * X3 CSV is quoted as RFC 4180 has it, with the line ends of JSONL. Class names are the model's words and stay what they are: one
+ *    that begins with `=`, `+`, `-` or `@` is a formula to a spreadsheet that is not told to import text, and changing it here
+ *    would make it another name to every other reader.
  */
 import { createHash } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { RunView } from '../actors/ports/gateway.ts';
 import type { PredictionReader } from '../actors/ports/projection.ts';
 import { LIMITS } from '../domain/limits.ts';
-import { predictionLine } from '../domain/prediction.ts';
+import { type Prediction, predictionLine } from '../domain/prediction.ts';
 
 export async function* exportLines(projection: PredictionReader, view: RunView): AsyncIterable<string> {
+  for await (const page of exportPages(projection, view)) yield `${page.map(predictionLine).join('\n')}\n`;
+}
+
+/** X3 */
+export async function* exportCsv(projection: PredictionReader, view: RunView): AsyncIterable<string> {
+  yield 'frame,pts_ms,class,class_id,score,x,y,w,h\n';
+  for await (const page of exportPages(projection, view)) yield page.map(csvRows).join('');
+}
+
+/** A row a detection; none for a frame without any, nor for one that was skipped. */
+function csvRows(prediction: Prediction): string {
+  if (!('detections' in prediction)) return '';
+  const { frame, ptsMs, detections } = prediction;
+  return detections
+    .map(({ class: name, classId, score, box }) =>
+      [frame, ptsMs ?? '', csvField(name), classId, score, ...box].join(',').concat('\n'),
+    )
+    .join('');
+}
+
+const csvField = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+
+async function* exportPages(projection: PredictionReader, view: RunView): AsyncIterable<readonly Prediction[]> {
   const { scenario, run, threshold, ended } = view;
   const due = framesOf(projection, view);
   let frames = 0;
   for (const page of projection.pages(scenario.id, run, threshold)) {
     frames += page.length;
-    yield `${page.map(predictionLine).join('\n')}\n`;
+    yield page;
     // X2
     await turn();
   }

@@ -104,6 +104,46 @@ test('before its end a run answers its prefix with complete:false; a cursor stay
   await problemOf(mixed, 400, 'invalid_request');
 });
 
+test('X3: a CSV export has a row a detection, with class names quoted as RFC 4180 has it and otherwise as they are', async () => {
+  await using api = await served();
+  const response = await api.fetch(`${CAM}/export?run=1&format=csv`);
+  assert.is(response.headers.get('content-type'), 'text/csv; charset=utf-8');
+  assert.is(response.headers.get('troupe-complete'), 'true');
+  assert.match(String(response.headers.get('content-disposition')), /filename="cam\.1\.predictions\.csv"$/);
+  const [header, ...rows] = (await response.text()).split('\n');
+  assert.is(header, 'frame,pts_ms,class,class_id,score,x,y,w,h');
+  assert.is(rows.pop(), '', 'the last line has its end');
+  const wanted = expected.flatMap(p =>
+    ('detections' in p ? p.detections : []).map(d => {
+      const name = d.class === 'a "quoted", class' ? '"a ""quoted"", class"' : d.class;
+      return `${p.frame},${p.ptsMs},${name},${d.classId},${d.score},${d.box.join()}`;
+    }),
+  );
+  assert.ok(wanted.length > 1000 && wanted.some(row => row.includes('""quoted""')));
+  assert.equal(rows, wanted);
+});
+
+test('X3: line breaks in a class name are quoted, a formula is not altered, and a frame without a time has none', async () => {
+  await using api = await serveApi();
+  const writer = new LogWriter().run('cam', 1, 0, null);
+  const names = ['=1+1', 'two\nlines', 'plain'];
+  const detections = names.map((name, classId) => ({ class: name, classId, score: 0.5, box: [0, 1.25, 2, 3] }));
+  const position = { to: 0, prevPts: null, lastPts: null, startPts: null, frames: 1 };
+  const head = { v: 1, attempt: 1, at: '2026-01-01T00:00:00Z', nonce: 'n', n: 1 } as const;
+  const predictions = [{ frame: 0, ptsMs: null, detections }];
+  writer.append('cam', 1, { ...head, kind: 'frames', from: 0, position, predictions });
+  api.projection.apply(IDENTITY, writer.entries);
+  api.have('cam');
+  const text = await (await api.fetch(`${CAM}/export?format=csv`)).text();
+  assert.equal(text.split('\n').slice(1), [
+    '0,,=1+1,0,0.5,0,1.25,2,3',
+    '0,,"two',
+    'lines",1,0.5,0,1.25,2,3',
+    '0,,plain,2,0.5,0,1.25,2,3',
+    '',
+  ]);
+});
+
 test('the export of an ended run is every line, and its manifest has the digest of just these bytes', async () => {
   await using api = await served();
   const response = await api.fetch(`${CAM}/export?run=1`);

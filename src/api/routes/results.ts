@@ -15,7 +15,7 @@ import { LIMITS } from '../../domain/limits.ts';
 import { invalidRequest } from '../../domain/parse.ts';
 import type { Prediction } from '../../domain/prediction.ts';
 import { badCursor, decodeFrameCursor, encodeCursor } from '../cursor.ts';
-import { ExportDigests, exportLines } from '../export-stream.ts';
+import { ExportDigests, exportCsv, exportLines } from '../export-stream.ts';
 import { problems } from '../problem.ts';
 import { IdParams, Manifest, PredictionPage, RunQuery } from '../schemas.ts';
 
@@ -122,7 +122,10 @@ export const resultRoutes =
           operationId: 'exportScenario',
           tags: ['results'],
           summary: 'Export the whole result',
-          description: 'One prediction a line, in frame order, byte-identical for equal inputs and engine.',
+          description:
+            'jsonl: one prediction a line, in frame order, byte-identical for equal inputs and engine. csv: a row a detection, ' +
+            "without frames that have none. Class names are the model's own, unaltered: have a spreadsheet import them as text " +
+            'when you do not trust the model, lest one that begins with = be a formula.',
           params: IdParams,
           querystring: Type.Object(
             {
@@ -130,7 +133,7 @@ export const resultRoutes =
               format: Type.Optional(
                 Type.Union([Type.Literal('jsonl'), Type.Literal('csv'), Type.Literal('coco')], {
                   default: 'jsonl',
-                  description: 'jsonl in this version',
+                  description: 'coco is not in this version yet',
                 }),
               ),
             },
@@ -147,7 +150,10 @@ export const resultRoutes =
                 },
                 'Troupe-Manifest': { type: 'string', description: 'where its manifest is' },
               },
-              content: { 'application/x-ndjson': { schema: Type.Unsafe<Readable>({ type: 'string' }) } },
+              content: {
+                'application/x-ndjson': { schema: Type.Unsafe<Readable>({ type: 'string' }) },
+                'text/csv': { schema: Type.Unsafe<Readable>({ type: 'string' }) },
+              },
             },
             ...problems('scenario_not_found', 'run_not_found', 'not_supported_yet', 'not_ready'),
           },
@@ -156,15 +162,19 @@ export const resultRoutes =
       async (request, reply) => {
         const { id } = request.params;
         const { format = 'jsonl', run } = request.query;
-        if (format !== 'jsonl')
-          throw new TroupeError('not_supported_yet', `This version exports jsonl, not ${format} yet.`);
+        if (format === 'coco')
+          throw new TroupeError('not_supported_yet', 'This version exports jsonl and csv, not coco yet.');
         const view = await readable(id, run);
+        const [type, lines] =
+          format === 'csv'
+            ? ['text/csv; charset=utf-8', exportCsv(projection, view)]
+            : ['application/x-ndjson', exportLines(projection, view)];
         reply
-          .type('application/x-ndjson')
+          .type(type)
           .header('troupe-complete', String(view.complete))
           .header('troupe-manifest', `/api/v1/scenarios/${id}/manifest?run=${view.run}`)
-          .header('content-disposition', `attachment; filename="${id}.${view.run}.predictions.jsonl"`);
-        return reply.send(Readable.from(exportLines(projection, view), { objectMode: false }));
+          .header('content-disposition', `attachment; filename="${id}.${view.run}.predictions.${format}"`);
+        return reply.send(Readable.from(lines, { objectMode: false }));
       },
     );
 
