@@ -11,6 +11,7 @@ import type { Bench } from './bench.ts';
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   throughput: async () => (await import('./throughput.ts')).throughput,
   recovery: async () => (await import('./recovery.ts')).recovery,
+  decoders: async () => (await import('./decoders.ts')).decoders,
   cost: async () => (await import('./cost.ts')).cost,
 };
 

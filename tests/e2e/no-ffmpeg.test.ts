@@ -1,4 +1,4 @@
-/** A machine without ffmpeg where none can be brought: a checkout of its own, and only flock(1) on the search path. */
+/** A machine without ffmpeg where none can be brought: a checkout of its own, and on the search path only what a node runs. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,8 +22,10 @@ test.before(() => {
   mkdirSync(path.join(checkout, '.troupe', 'bin'), { recursive: true });
   mkdirSync(bare);
   const { searchPath, own } = programs();
-  const flock = findProgram('flock', { given: undefined, searchPath, own });
-  if (flock !== null) symlinkSync(flock, path.join(bare, 'flock'));
+  for (const name of ['cat', 'flock']) {
+    const file = findProgram(name, { given: undefined, searchPath, own });
+    if (file !== null) symlinkSync(file, path.join(bare, name));
+  }
   for (const name of ['src', 'scripts', 'package.json', 'package-lock.json'])
     cpSync(asset(name), path.join(checkout, name), { recursive: true });
   for (const name of ['node_modules', 'models', 'test_videos']) symlinkSync(asset(name), path.join(checkout, name));
