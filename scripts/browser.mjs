@@ -24,7 +24,11 @@ const LEFT_OUT = ['etc', 'var', 'usr/bin', 'usr/sbin', 'usr/share/doc', 'usr/sha
 /** Fonts that came with the browser are found from where this file lies; no cache is written anywhere. */
 const FONTS = `<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">
-<fontconfig><dir>/usr/share/fonts</dir><dir prefix="relative">usr/share/fonts</dir></fontconfig>
+<fontconfig>
+  <dir>/usr/share/fonts</dir><dir prefix="relative">usr/share/fonts</dir>
+  <alias><family>sans-serif</family><prefer><family>DejaVu Sans</family></prefer></alias>
+  <alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>
+</fontconfig>
 `;
 
 async function browser() {

@@ -39,14 +39,14 @@ export class HeadlessBrowser implements AsyncDisposable {
     this.#home = home;
   }
 
-  /** @param names host names that it finds at 127.0.0.1 */
-  static async start(file: string, names: readonly string[] = []): Promise<HeadlessBrowser> {
+  /** @param found where it finds a host or a host with a port, such as `['troupe.test', '127.0.0.1']` */
+  static async start(file: string, found?: readonly [address: string, at: string]): Promise<HeadlessBrowser> {
     const home = mkdtempSync(path.join(tmpdir(), 'troupe-browser-'));
     const browser = await chromium.launch({
       executablePath: file,
       chromiumSandbox: process.getuid?.() !== 0, // SP2
       env: { HOME: home, PATH: process.env['PATH'] },
-      args: names.map(name => `--host-resolver-rules=MAP ${name} 127.0.0.1`),
+      args: found === undefined ? [] : [`--host-resolver-rules=MAP ${found.join(' ')}`],
       timeout: STEP_MS,
     });
     return new HeadlessBrowser(browser, home);
@@ -131,6 +131,24 @@ export class SwaggerPage {
       status: Number.parseInt(await answer.locator('.response-col_status').innerText(), 10),
       body: await answer.locator('.highlight-code code').first().innerText(),
     };
+  }
+
+  /** The page from its top, as far as the window shows it. */
+  async picture(file: string): Promise<void> {
+    await this.page.screenshot({ path: file, animations: 'disabled', caret: 'hide' });
+  }
+
+  /** From an operation's head down to the body of its answer: what follows differs from time to time. */
+  async pictureOf(operationId: string, file: string): Promise<void> {
+    const operation = await this.unfold(operationId);
+    await this.page.setViewportSize({ width: SIZE.width, height: 4 * SIZE.height });
+    await operation.evaluate(element => element.scrollIntoView());
+    const answer = operation.locator('.live-responses-table .highlight-code').first();
+    const [from, to] = [await operation.boundingBox(), await answer.boundingBox()];
+    if (from === null || to === null) throw new Error(`${operationId} is not to be seen`);
+    const clip = { ...from, height: to.y + to.height + 8 - from.y };
+    await this.page.screenshot({ path: file, clip, animations: 'disabled', caret: 'hide' });
+    await this.page.setViewportSize(SIZE);
   }
 
   async authorize(token: string): Promise<void> {

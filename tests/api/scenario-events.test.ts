@@ -49,6 +49,7 @@ class ApiNode {
       digest: text => text,
       inbox: '_INBOX.test',
       unready: () => [],
+      stalled: async () => [],
     });
   }
 

@@ -158,7 +158,7 @@ test('RM1: every command of README ends well, and each way to the results leads 
   for (const id of ['third', 'fifth'])
     assert.match(stdout, new RegExp(`^.*\\{"id":"${id}","state":"inactive","outcome":"completed"`, 'm'));
   assert.match(stdout, /"id":"fourth","state":"[a-z_]+"/, 'the request by NATS is answered with the scenario');
-  assert.match(stdout, /first deleted$/m);
+  assert.match(stdout, /second deleted$/m);
   assert.not.ok(existsSync(path.join(data, 'endpoint.json')), 'kill %1 ended the node, which held the output open');
 });
 

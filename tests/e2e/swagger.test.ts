@@ -23,7 +23,7 @@ function inBrowser(name: string, run: (browser: HeadlessBrowser) => Promise<void
     return;
   }
   test(name, async () => {
-    await using browser = await HeadlessBrowser.start(found.file, [HOST]);
+    await using browser = await HeadlessBrowser.start(found.file, [HOST, '127.0.0.1']);
     await run(browser);
   });
 }
