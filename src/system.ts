@@ -17,7 +17,8 @@
  */
 
 import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
 import { HeartbeatDirectory } from './actors/directory/node-directory.ts';
@@ -122,7 +123,7 @@ export async function startNode(
   log: (line: string, fields?: Readonly<Record<string, string | number>>) => void,
   parts: Partial<NodeParts> = {},
 ): Promise<RunningNode> {
-  await mkdir(config.data, { recursive: true, mode: 0o700 });
+  await makeData(config.data);
   const lock = await lockFile(config.data, 'lock', LIMITS.dataLockMs);
   const starting = new AbortController();
   let stopping = false;
@@ -624,6 +625,18 @@ async function listen(
       'unavailable',
       `port ${port} on ${host} is in use. Choose another with --port, or --port 0 for any free one.`,
     );
+  }
+}
+
+/** @throws TroupeError unavailable: it cannot be made, or not written to */
+async function makeData(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await access(folder, constants.W_OK);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    const advice = 'choose another folder with --data, or see to its rights and its disk.';
+    throw new TroupeError('unavailable', `${folder} cannot be made or written to (${code}): ${advice}`, { cause });
   }
 }
 
