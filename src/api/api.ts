@@ -7,6 +7,7 @@
  * H3 Nobody holds a connection by sending slowly, and nobody holds all of them: headers, bodies and requests have a deadline.
  * H4 A node that stops says `Connection: close` with every answer and goes on with what it has: clients and balancers leave it.
  */
+import type { Server } from 'node:http';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { TSchema } from 'typebox';
@@ -75,6 +76,8 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
       maxHeaderSize: LIMITS.httpHeaderBytes,
       headersTimeout: options.headersMs ?? LIMITS.httpHeadersMs,
       connectionsCheckingInterval: CHECK_MS,
+      // Node would answer a missing Host by itself, with nothing in it.
+      requireHostHeader: false,
     },
     return503OnClosing: false,
     genReqId: raw => knownRequestId(raw.headers['x-request-id']) ?? random.token(16),
@@ -97,7 +100,12 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
     reply.headers({ 'x-request-id': request.id, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
   });
   if ((options.rateLimit ?? 0) > 0) app.addHook('onRequest', rateLimit(options.rateLimit ?? 0, clock));
+  app.addHook('onRequest', async ({ headers, raw }) => {
+    if (headers.host === undefined && raw.httpVersion === '1.1')
+      throw invalidRequest('The request', [{ path: 'Host', message: 'is required' }]);
+  });
   app.addHook('onRequest', accessCheck(options));
+  answerByProblems(app.server, () => random.token(16));
   app.addHook('onRequest', bodyDeadline(clock, options.bodyMs ?? LIMITS.httpBodyMs));
   if (options.log !== undefined) app.addHook('onResponse', requestLog(options.log, clock));
   app.addHook('onResponse', async (request, reply) => {
@@ -169,6 +177,12 @@ function withNumbers(schema: TSchema, data: unknown): unknown {
       return [name, numeric ? Number(value) : value];
     }),
   );
+}
+
+/** What Node answers by itself, with nothing in it: an expectation (RFC 9110 lets it be ignored) and a tunnel. */
+function answerByProblems(server: Server, requestId: () => string): void {
+  server.on('checkExpectation', (request, response) => void server.emit('request', request, response));
+  server.on('connect', (_, socket) => refuseConnection(new Error('no tunnels'), socket, requestId()));
 }
 
 /** JSON is the only body there is; an empty one is none, whatever its content type says. */

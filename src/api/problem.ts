@@ -5,7 +5,7 @@
  * E2 A defect says nothing about itself to the outside but its request id; its error goes to `onDefect`.
  */
 import { STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import Type, { type Static } from 'typebox';
 import { PROBLEMS, type ProblemCode, TroupeError } from '../domain/errors.ts';
@@ -113,14 +113,14 @@ function toTroupeError(error: unknown): TroupeError {
 }
 
 /** E1: what Node's HTTP parser refuses has no request yet; answered by hand, and the connection ends. */
-export function refuseConnection(error: Error, socket: Socket, requestId: string): void {
+export function refuseConnection(error: Error, socket: Duplex, requestId: string): void {
   if (!socket.writable || ('code' in error && error.code === 'ECONNRESET')) {
     socket.destroy();
     return;
   }
-  const refusal = parserRefusal('code' in error ? error.code : '');
-  const status = PROBLEMS[refusal.code];
+  const refusal = parserRefusal('code' in error ? error.code : null);
   const body = JSON.stringify(toDocument(refusal, requestId));
+  const status = PROBLEMS[refusal.code];
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     `Content-Type: ${CONTENT_TYPE}`,

@@ -177,16 +177,55 @@ test('E1: an address that cannot be decoded is 400', async () => {
   await problemOf(await api.fetch(`${SCENARIOS}/a%20b`), 400, 'invalid_request');
 });
 
-test('E1: bytes that are no HTTP request are answered with a problem and the end of the connection', async () => {
+/** What the server says to these bytes until it ends the connection: status, and the code of the problem. */
+async function said(bytes: string): Promise<readonly [number, string]> {
   const socket = connect(api.port, '127.0.0.1');
-  socket.end('what is this\r\n\r\n');
+  socket.on('error', () => {}); // it may be cut off before it has sent everything
+  socket.write(bytes);
   const chunks: Buffer[] = [];
   socket.on('data', chunk => chunks.push(chunk));
   await once(socket, 'close');
   const [head = '', body = ''] = Buffer.concat(chunks).toString().split('\r\n\r\n');
-  assert.match(head, /^HTTP\/1.1 400 Bad Request\r\nContent-Type: application\/problem\+json\r\n/);
-  assert.is(JSON.parse(body).code, 'invalid_request');
-});
+  assert.match(head.toLowerCase(), /content-type: application\/problem\+json/);
+  const problem = JSON.parse(body) as { status: number; code: string };
+  const status = Number(/^HTTP\/1\.1 (\d{3}) \w/.exec(head)?.[1]);
+  assert.is(problem.status, status);
+  return [status, problem.code];
+}
+
+const CLOSE = 'Connection: close\r\n\r\n';
+const ODD: readonly (readonly [string, string, number, string])[] = [
+  ['no HTTP', 'what is this\r\n\r\n', 400, 'invalid_request'],
+  [
+    'headers too large',
+    `GET / HTTP/1.1\r\nHost: localhost\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`,
+    431,
+    'headers_too_large',
+  ],
+  ['an address too long', `GET /${'y'.repeat(20_000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`, 431, 'headers_too_large'],
+  ['no Host', `GET /api/v1/nodes HTTP/1.1\r\n${CLOSE}`, 400, 'invalid_request'],
+  ['a tunnel', 'CONNECT a.example:443 HTTP/1.1\r\nHost: localhost\r\n\r\n', 400, 'invalid_request'],
+  ['an expectation', `GET /nowhere HTTP/1.1\r\nHost: localhost\r\nExpect: much\r\n${CLOSE}`, 404, 'not_found'],
+  ['an upgrade', `GET /nowhere HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n${CLOSE}`, 404, 'not_found'],
+  [
+    'a method of another protocol',
+    `PROPFIND /healthz HTTP/1.1\r\nHost: localhost\r\n${CLOSE}`,
+    405,
+    'method_not_allowed',
+  ],
+  ['TRACE', `TRACE /healthz HTTP/1.1\r\nHost: localhost\r\n${CLOSE}`, 405, 'method_not_allowed'],
+  [
+    'a body longer than it says',
+    `POST ${SCENARIOS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n`,
+    400,
+    'invalid_request',
+  ],
+];
+for (const [what, bytes, status, code] of ODD) {
+  test(`E1: ${what} is answered with a problem, ${status} ${code}`, async () => {
+    assert.equal(await said(bytes), [status, code]);
+  });
+}
 
 test('E2: a defect is 500, says nothing of itself, and is reported', async () => {
   for (const defect of [new Error('secret /etc/passwd'), 'a thrown text', { statusCode: 418, secret: 1 }]) {
