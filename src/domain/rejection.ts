@@ -16,6 +16,7 @@ const Refusal = Type.Object(
 /** Other keys are the journal's own. */
 const StoredRejection = Type.Object({
   id: Type.String(),
+  causationId: Type.Optional(Type.String()),
   verb: Type.String(),
   body: Type.Unknown(),
   problem: Refusal,
@@ -65,7 +66,8 @@ export function readRejection(
     body: cut(typeof body === 'string' ? body : JSON.stringify(body), LIMITS.rejectedBodyChars),
     ...(requestId === undefined ? {} : { requestId: cut(requestId, LIMITS.rejectedWordChars) }),
   };
-  return { key: stored.id, rejection };
+  // An actor that does not exist numbers each of its refusals alike.
+  return { key: `${stored.id} ${stored.causationId}`, rejection };
 }
 
 const cut = (text: string, chars: number): string =>

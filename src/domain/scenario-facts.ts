@@ -128,7 +128,11 @@ export const TimelineItem = Type.Object({
 });
 export type TimelineItem = Static<typeof TimelineItem>;
 
-const Head = Type.Object({ id: Type.String(), at: Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT[0-9:.]+Z$' }) });
+const Head = Type.Object({
+  id: Type.String(),
+  causationId: Type.Optional(Type.String()),
+  at: Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT[0-9:.]+Z$' }),
+});
 const SHOWN = ['run', 'segment', 'attempt', 'node', 'frame', 'code'] as const;
 
 /** null: none of these facts. `key` is the same for a fact that was stored twice. */
@@ -148,5 +152,6 @@ export function readFact(
     text: text.slice(0, LIMITS.reasonChars).toWellFormed(),
     ...Object.fromEntries(shown.map(key => [key, said[key]])),
   };
-  return { key: head.id, item };
+  // A scenario that is created anew numbers its first facts like the one before.
+  return { key: `${head.id} ${head.causationId}`, item };
 }

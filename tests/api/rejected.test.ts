@@ -83,7 +83,8 @@ test('R2: whatever strangers publish there is cut or left out', async () => {
 test('a refusal that was stored twice is listed once', async () => {
   await using api = await serveApi();
   for (const id of ['a', 'a', 'b']) await refuse(api, id);
-  assert.equal(ids(await read(api)), ['b', 'a']);
+  await refuse(api, 'a', { causationId: 'mailbox.8' });
+  assert.equal(ids(await read(api)), ['a', 'b', 'a'], 'and two that only have their number in common, twice');
 });
 
 test('another cursor or limit is refused', async () => {
