@@ -64,6 +64,6 @@ function clientOf(ip: string): string {
   const [head = '', tail] = plain.split('::');
   const words = head === '' ? [] : head.split(':');
   const after = tail === undefined || tail === '' ? [] : tail.split(':');
-  const gap = tail === undefined ? [] : new Array<string>(Math.max(0, 8 - words.length - after.length)).fill('0');
+  const gap = tail === undefined ? [] : Array.from({ length: Math.max(0, 8 - words.length - after.length) }, () => '0');
   return [...words, ...gap, ...after].slice(0, 4).join(':');
 }

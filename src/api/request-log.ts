@@ -23,8 +23,9 @@ export function requestLog(
   let lines = 0;
   return async (request, reply) => {
     const { statusCode: status, elapsedTime } = reply;
-    // A wait is as long as it was asked for.
-    const isSlow = elapsedTime > LIMITS.slowRequestMs && !request.url.includes('wait=');
+    // A wait is as long as it was asked for, and a stream (which has no length) as long as somebody reads it.
+    const isMeantToLast = request.url.includes('wait=') || reply.getHeader('content-length') === undefined;
+    const isSlow = elapsedTime > LIMITS.slowRequestMs && !isMeantToLast;
     if (status < 400 && !isSlow) return;
     const now = Math.floor(clock.monotonic() / 1000);
     if (now !== second) {

@@ -29,8 +29,10 @@ export const Measured = Type.Object({
 });
 export type Measured = Static<typeof Measured>;
 
+const noCounts = (): number[] => Array.from({ length: BOUNDS_MS.length + 1 }, () => 0);
+
 export class Tally {
-  #counts = new Array<number>(BOUNDS_MS.length + 1).fill(0);
+  #counts = noCounts();
   #sumMs = 0;
 
   /** ST1 */
@@ -54,7 +56,7 @@ export class Tally {
   take(): Counted | null {
     if (this.#counts.every(count => count === 0)) return null;
     const taken = { counts: this.#counts, sumMs: this.#sumMs };
-    this.#counts = new Array<number>(BOUNDS_MS.length + 1).fill(0);
+    this.#counts = noCounts();
     this.#sumMs = 0;
     return taken;
   }

@@ -5,6 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { rateLimit } from '../../src/api/rate-limit.ts';
+import { requestLog } from '../../src/api/request-log.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { clock, problemOf, REQUEST, serveApi } from './served-api.ts';
 
@@ -140,6 +141,22 @@ test('RQ1, RQ2: what is refused is logged with its request id, without query and
   for (let i = 0; i < many; i++) await api.fetch(SCENARIOS);
   const seconds = Math.ceil((clock.monotonic() - began) / 1000) + 1;
   assert.ok(lines.length <= 1 + seconds * (LIMITS.requestLines + 1), `${lines.length} lines in ${seconds} s`);
+});
+
+test('RQ1: what took long is logged, but not what was meant to: waits and streams', async () => {
+  const lines: string[] = [];
+  const hook = requestLog(line => void lines.push(line), { monotonic: () => 0 });
+  const answer = (url: string, elapsedTime: number, length: number | undefined): Promise<void> =>
+    hook(
+      { method: 'GET', url, id: 'r', headers: {} } as FastifyRequest,
+      { statusCode: 200, elapsedTime, getHeader: () => length } as unknown as FastifyReply,
+    );
+  await answer('/api/v1/scenarios/a', LIMITS.slowRequestMs - 1, 1);
+  await answer('/api/v1/scenarios/a?wait=60', 60_000, 1);
+  await answer('/api/v1/scenarios/a/events', 60_000, undefined);
+  assert.equal(lines, []);
+  await answer('/api/v1/scenarios/a', LIMITS.slowRequestMs + 1, 1);
+  assert.is(lines.join(), `http: GET /api/v1/scenarios/a 200 in ${LIMITS.slowRequestMs + 1} ms (request r)`);
 });
 
 test.run();

@@ -59,7 +59,7 @@ export function readExposition(text: string): Map<string, Family> {
     if (!(SUFFIXES[type] ?? []).some(suffix => name === family + suffix)) throw wrong(`not of ${family}`);
     if (type === 'counter' && family.startsWith('troupe_') && !family.endsWith('_total')) throw wrong('no _total');
     const labels = readLabels(inside ?? '', wrong);
-    const key = `${name} ${JSON.stringify(Object.entries(labels).sort())}`;
+    const key = `${name} ${keyOf(labels)}`;
     if (seen.has(key)) throw wrong('a sample twice');
     seen.add(key);
     samples.push({ name, labels, value: Number(number.replace('Inf', 'Infinity')) });
@@ -79,8 +79,15 @@ function readLabels(inside: string, wrong: (why: string) => Error): Record<strin
   return labels;
 }
 
+/** In whatever order the labels stand. */
+const keyOf = (labels: Readonly<Record<string, string>>): string =>
+  Object.entries(labels)
+    .map(([name, value]) => JSON.stringify([name, value]))
+    .sort((a, b) => (a < b ? -1 : 1))
+    .join();
+
 function checkHistogram(name: string, { samples }: Family): void {
-  const rows = Map.groupBy(samples, ({ labels: { le: _, ...rest } }) => JSON.stringify(Object.entries(rest).sort()));
+  const rows = Map.groupBy(samples, ({ labels }) => keyOf({ ...labels, le: '' }));
   for (const [labels, row] of rows) {
     const buckets = row.filter(sample => sample.name === `${name}_bucket`);
     const count = row.find(sample => sample.name === `${name}_count`)?.value;

@@ -37,7 +37,7 @@ test('MT2: every stage of every frame is counted, by runners that end too, and n
   const [decoded = 0, inferred, processed, appended = 0, projected = 0] = countsOf(first);
   assert.is(valueOf(first, 'troupe_frames_committed_total'), 41);
   assert.equal([inferred, processed], [41, 41], 'the tail of an ended runner is not lost');
-  assert.ok(decoded >= 41 && appended >= 2 && projected >= 1, `${countsOf(first)}`);
+  assert.ok(decoded >= 41 && appended >= 2 && projected >= 1, countsOf(first).join());
   assert.ok(valueOf(first, 'troupe_stage_duration_seconds_sum', { stage: 'infer' }) > 0);
 
   // One that is killed half way is replaced, and both are counted.

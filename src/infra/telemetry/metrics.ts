@@ -213,11 +213,11 @@ export class Metrics implements NodeTelemetry, HttpTelemetry, FactCounts {
     labelNames: L[],
     read: (set: (value: number | undefined, labels?: Record<L, string>) => void) => void | Promise<void>,
   ): void {
-    new Gauge({
+    const gauge = new Gauge({
       name,
       help,
       labelNames,
-      registers: [this.#registry],
+      registers: [],
       async collect() {
         this.reset();
         if (labelNames.length === 0) this.remove();
@@ -228,6 +228,7 @@ export class Metrics implements NodeTelemetry, HttpTelemetry, FactCounts {
         });
       },
     });
+    this.#registry.registerMetric(gauge);
   }
 }
 
