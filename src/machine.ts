@@ -17,8 +17,7 @@ import { connect, withoutPassword } from './infra/nats/connection.ts';
 import { lockFile } from './infra/nats/data-lock.ts';
 import { checkNatsServer, findNatsServer } from './infra/nats/nats-binary.ts';
 import { asset } from './infra/process/assets.ts';
-import { findFfmpeg } from './infra/process/find-program.ts';
-import { ffmpegDecoder } from './infra/video/ffmpeg-decoder.ts';
+import { chooseDecoder, openDecoder } from './infra/video/choose-decoder.ts';
 
 export interface Finding {
   readonly what: string;
@@ -91,14 +90,11 @@ async function checkNats({ nats, programs }: NodeConfig): ReturnType<Check> {
   return ok(`nats-server ${version} answers at ${withoutPassword(nats.url)}`);
 }
 
-async function checkDecoder({ programs }: NodeConfig): ReturnType<Check> {
-  const media = findFfmpeg({ given: programs.ffmpeg, ...programs });
-  if (media !== null) return ok(`${(await ffmpegDecoder(media)).engine} at ${media.ffmpeg}`);
-  return {
-    state: 'missing',
-    found: 'no ffmpeg with its ffprobe',
-    todo: 'npm run setup brings it; or install ffmpeg, or name it in TROUPE_FFMPEG',
-  };
+async function checkDecoder({ decoder, programs }: NodeConfig): ReturnType<Check> {
+  const { choice, why, todo } = chooseDecoder(decoder, { given: programs.ffmpeg, ...programs });
+  const { engine } = await openDecoder(choice);
+  const found = choice.kind === 'native' ? `${engine} at ${choice.ffmpeg}` : `${engine}, ${why}`;
+  return { state: todo === null ? 'ok' : 'warning', found, todo };
 }
 
 async function checkInference(): ReturnType<Check> {

@@ -265,9 +265,12 @@ export async function startNode(
     closers.push(() => presence.close());
     let spares: SpareRunners | null = null;
     if (has('runner')) {
-      const { choice, why } = chooseDecoder(config.decoder, { given: config.programs.ffmpeg, ...config.programs });
+      const { choice, why, todo } = chooseDecoder(config.decoder, {
+        given: config.programs.ffmpeg,
+        ...config.programs,
+      });
       const decoder = parts.decoder ?? (await openDecoder(choice));
-      if (why !== null) log(`video is decoded by ${decoder.engine}, ${why}`);
+      if (why !== null) log(`video is decoded by ${decoder.engine}, ${why}. ${todo ?? ''}`.trimEnd());
       const runners = await supervise('runners', DYNAMIC);
       await child('runners', { type: 'supervisor', start: async () => runners });
       const engine = { decoder: decoder.engine, ...ENGINE, cpu: cpuClass() };

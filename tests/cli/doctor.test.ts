@@ -41,6 +41,17 @@ test('doctor exits 1 and says what to do where nats-server cannot be used', asyn
   assert.not.match(stdout, /\u001b/);
 });
 
+test('doctor names the fallback where there is no ffmpeg, as a warning, and not where it was chosen', async () => {
+  const config = nodeConfig({ port: '0', data: path.join(place.folder, 'no') }, { env: {}, cwd: place.folder });
+  const bare = { ...config, programs: { ...config.programs, ffmpeg: undefined, searchPath: '', own: place.folder } };
+  const { state, found, todo } = find(await examine(bare), 'decoder');
+  assert.is(state, 'warning');
+  assert.match(found, /^ffmpeg\.wasm 5\.1\.4, since ffmpeg and ffprobe were not found/);
+  assert.match(String(todo), 'TROUPE_FFMPEG');
+  assert.is(find(await examine({ ...bare, decoder: 'wasm' }), 'decoder').state, 'ok');
+  assert.is(find(await examine({ ...bare, decoder: 'native' }), 'decoder').state, 'missing');
+});
+
 test('doctor tells a DATA folder in use from one that is free or cannot be written to', async () => {
   const data = path.join(place.folder, 'data');
   mkdirSync(data);

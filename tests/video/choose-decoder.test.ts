@@ -23,14 +23,15 @@ const here = { given: undefined, searchPath: bin, own: empty };
 const nowhere = { given: undefined, searchPath: empty, own: empty };
 
 test('auto takes the native ffmpeg where there is one, and nobody need be told', () => {
-  assert.equal(chooseDecoder('auto', here), { choice: { kind: 'native', ...tools }, why: null });
+  assert.equal(chooseDecoder('auto', here), { choice: { kind: 'native', ...tools }, why: null, todo: null });
   assert.equal(chooseDecoder('native', here), chooseDecoder('auto', here));
 });
 
 test('auto takes ffmpeg.wasm where there is none, and says why and what to do', () => {
-  const { choice, why } = chooseDecoder('auto', nowhere);
+  const { choice, why, todo } = chooseDecoder('auto', nowhere);
   assert.equal(choice, { kind: 'wasm' });
-  assert.match(why ?? '', /not found.*slower.*TROUPE_FFMPEG.*npm run setup/);
+  assert.match(why ?? '', /not found.*slower/);
+  assert.match(todo ?? '', /TROUPE_FFMPEG.*npm run setup/);
 });
 
 test('native is refused where there is none', () => {
@@ -45,9 +46,10 @@ test('native is refused where there is none', () => {
 });
 
 test('wasm is taken although there is an ffmpeg', () => {
-  const { choice, why } = chooseDecoder('wasm', here);
+  const { choice, why, todo } = chooseDecoder('wasm', here);
   assert.equal(choice, { kind: 'wasm' });
   assert.match(why ?? '', '--decoder wasm');
+  assert.is(todo, null);
 });
 
 test('a TROUPE_FFMPEG that is no program is an error, and no reason for the fallback', () => {

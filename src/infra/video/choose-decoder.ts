@@ -18,18 +18,18 @@ const HOW_TO_GET =
   'Install ffmpeg (apt-get install ffmpeg), name it in TROUPE_FFMPEG, or bring it with `npm run setup`.';
 
 /**
- * @returns also why it is this one; null when nobody need be told
+ * @returns also why it is not the native one, and what to do for that one where nobody chose it
  * @throws TroupeError unavailable: `native` is wanted and not there; invalid_request: TROUPE_FFMPEG names no program
  */
 export function chooseDecoder(
   option: DecoderOption,
   search: ProgramSearch,
-): { readonly choice: DecoderChoice; readonly why: string | null } {
-  if (option === 'wasm') return { choice: { kind: 'wasm' }, why: 'as --decoder wasm asks.' };
+): { readonly choice: DecoderChoice; readonly why: string | null; readonly todo: string | null } {
+  if (option === 'wasm') return { choice: { kind: 'wasm' }, why: 'as --decoder wasm asks', todo: null };
   const found = findFfmpeg(search);
-  if (found !== null) return { choice: { kind: 'native', ...found }, why: null };
+  if (found !== null) return { choice: { kind: 'native', ...found }, why: null, todo: null };
   if (option === 'native') throw new TroupeError('unavailable', `ffmpeg and ffprobe were not found. ${HOW_TO_GET}`);
-  return { choice: { kind: 'wasm' }, why: `since ffmpeg and ffprobe were not found; it is slower. ${HOW_TO_GET}` };
+  return { choice: { kind: 'wasm' }, why: 'since ffmpeg and ffprobe were not found; it is slower', todo: HOW_TO_GET };
 }
 
 /**
