@@ -273,7 +273,7 @@ export class Client {
     }
     const { code, detail } = refusal as Static<typeof Refusal>;
     const retryable = response.status === 503 || response.status === 429;
-    const hint = code === 'unauthenticated' ? ' Give it with --token or TROUPE_TOKEN.' : (HINTS[code] ?? '');
+    const hint = code === 'unauthenticated' ? ' Give it with --token or TROUPE_TOKEN.' : '';
     throw new TroupeError(code in PROBLEMS ? (code as ProblemCode) : 'internal', detail + hint, { retryable });
   }
 
@@ -342,13 +342,6 @@ function watched(silent: AbortController): TransformStream<Uint8Array, Uint8Arra
 }
 
 const SILENT_INTERVALS = 3;
-
-/** What to do about a refusal, where the API cannot know that it is a command that asks. */
-const HINTS: Readonly<Record<string, string>> = {
-  scenario_not_found: " 'troupe ls' lists those there are.",
-  node_not_found: " 'troupe nodes' lists those there are.",
-  model_not_found: " 'troupe models' lists those there are.",
-};
 
 function isRefused(error: unknown): boolean {
   const { cause } = error as { cause?: { code?: unknown } };

@@ -11,6 +11,7 @@ export const doctor: Verb = {
   options: [
     option('--port <port>', 'the port that a node would serve at (8080)'),
     DATA,
+    option('--decoder <which>', 'what a node would decode with (auto)', ['auto', 'native', 'wasm']),
     option('--nats <url>', 'the NATS that a node would use (an embedded nats-server)'),
     option('--creds <file>', 'NATS credentials, with --nats'),
     option('--json', 'print what was found as JSON'),

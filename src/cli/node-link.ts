@@ -108,7 +108,11 @@ async function runningNode(flags: Flags): Promise<Client | null> {
   if (from === 'default') return null;
   if (await client.answers()) return client;
   if (from === 'endpoint') return null;
-  throw new TroupeError('unavailable', `no node answers at ${client.url}; start one with 'troupe up'`, {
-    retryable: true,
-  });
+  throw new TroupeError(
+    'unavailable',
+    `no node answers at ${client.url}; start one with 'troupe up', or name another with --url`,
+    {
+      retryable: true,
+    },
+  );
 }

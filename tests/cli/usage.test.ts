@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { program, VERBS } from '../../src/cli/commands.ts';
 import { serveApi } from '../api/served-api.ts';
 import { Workplace } from '../support/troupe-command.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -48,12 +49,61 @@ for (const [code, command, stderr] of CASES) {
   });
 }
 
-test('M1: --help of every verb has examples and exits 0', async () => {
-  for (const verb of ['up', 'run', 'ls', 'show', 'stop', 'start', 'rm', 'tree', 'nodes', 'models', 'export']) {
-    const { code, stdout } = await place.run([verb, '--help']);
-    assert.is(code, 0);
-    assert.match(stdout, new RegExp(`Examples:\n {2}\\$ troupe ${verb}`));
+test('V1: --help of every verb says what it does, has examples of it, and each of its options has words', () => {
+  const troupe = program(new AbortController().signal, () => {});
+  const all = [troupe, ...troupe.commands];
+  assert.is(all.length, VERBS.length + 1);
+  for (const command of all) {
+    let text = '';
+    command.configureOutput({ writeOut: more => void (text += more) }).outputHelp();
+    assert.match(text, new RegExp(`\nExamples:\n {2}\\$ troupe${command === troupe ? '' : ` ${command.name()}`}`));
+    assert.ok(command.description().length >= 10, command.name());
+    for (const { long, description } of command.options) assert.ok(description.length > 3, `${command.name()} ${long}`);
   }
+});
+
+const READING = ['ls', 'show', 'explain', 'rejected', 'watch', 'verify', 'nodes', 'tree', 'models', 'doctor'];
+test('every reading verb has --json, and every verb that calls a node says where it is', () => {
+  for (const { usage, options } of VERBS) {
+    const longs = options.map(({ long }) => long);
+    const [name = ''] = usage.split(' ');
+    if (READING.includes(name)) assert.ok(longs.includes('--json'), name);
+    if (longs.includes('--token') && name !== 'up') assert.ok(longs.includes('--url'), name);
+  }
+});
+
+test("'troupe' alone names the next useful thing: without a node, with one, with scenarios; and exits 0", async () => {
+  const bare = await place.run([]);
+  assert.is(bare.code, 0, bare.stderr);
+  assert.match(bare.stdout, /no node runs here yet\.\n\n {2}troupe run \S+test_video\.mp4 /);
+  await using api = await serveApi();
+  const empty = await place.run([], { TROUPE_URL: api.url });
+  assert.match(empty.stdout, /^A node serves http:\/\/127\.0\.0\.1:\d+ .*\n\nIt has no scenarios yet\./);
+  api.have('cam1');
+  const busy = await place.run([], { TROUPE_URL: api.url });
+  assert.equal([empty.code, busy.code], [0, 0]);
+  assert.match(busy.stdout, /^cam1 +init_startup[^]*^ {2}troupe watch cam1 /m);
+});
+
+test('an interrupted --watch ends at a whole line with 130 and says how to go on; no escape code without a terminal', async () => {
+  await using api = await serveApi();
+  api.have('cam1');
+  const run = place.start(['ls', '--watch', '--url', api.url]);
+  await waitUntil('the first line is there', () => run.stdout().includes('\n'));
+  api.have('cam2');
+  await waitUntil('the new one is there', () => run.stdout().includes('cam2'));
+  api.cluster.scenarios.delete('cam1');
+  await waitUntil('the old one is gone', () => run.stdout().includes('gone'));
+  run.signal('SIGINT');
+  const { code, stdout, stderr } = await run.ended;
+  assert.is(code, 130);
+  assert.equal(stdout.split('\n'), [
+    'cam1  init_startup  -  1  0  a.mp4',
+    'cam2  init_startup  -  1  0  a.mp4',
+    'cam1  gone',
+    '',
+  ]);
+  assert.is(stderr, `troupe: interrupted. Again: troupe ls --watch --url ${api.url}\n`);
 });
 
 test('a refusal of the API is shown in its own words, with what to do about a token', async () => {
@@ -63,7 +113,7 @@ test('a refusal of the API is shown in its own words, with what to do about a to
   assert.match(without.stderr, /^troupe: .*--token or TROUPE_TOKEN/);
   const missing = await place.run(['show', 'nobody', '--url', api.url], { TROUPE_TOKEN: 'secret' });
   assert.is(missing.code, 1);
-  assert.is(missing.stderr, "troupe: There is no scenario nobody. 'troupe ls' lists those there are.\n");
+  assert.is(missing.stderr, 'troupe: There is no scenario nobody.\n');
 });
 
 test('the reading verbs show a table, and the answer of the API with --json', async () => {
