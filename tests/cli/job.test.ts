@@ -1,4 +1,5 @@
 /** A job against a node that answers as a test wants it to. */
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -10,6 +11,7 @@ import { type Job, runJob, summary } from '../../src/cli/job.ts';
 import { NodeLink } from '../../src/cli/node-link.ts';
 import { predictionLine } from '../../src/domain/prediction.ts';
 import type { ScenarioView } from '../../src/domain/scenario.ts';
+import { toSpec } from '../../src/domain/scenario-spec.ts';
 import { scenarioView } from '../api/fake-cluster.ts';
 import { REQUEST } from '../api/served-api.ts';
 
@@ -24,12 +26,16 @@ const LINES = [
   { frame: 2, ptsMs: 80, detections: [detection] },
 ].map(p => `${predictionLine(p)}\n`);
 
+const sha256 = createHash('sha256').update(LINES.join('')).digest('hex');
+const MANIFEST = { scenario: 'j', run: 1, complete: true, spec: toSpec(REQUEST), frames: 3, sha256 };
+
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
 /** Runs the job `j` on a server that answers `create` with `scenario` and everything else by `answer`. */
 async function jobOn(scenario: ScenarioView, answer: Answer) {
   const server = createServer((request, response) => {
     if (request.url === '/healthz') response.end('{"status":"ok"}');
+    else if (request.url?.includes('/manifest')) response.end(JSON.stringify(MANIFEST));
     else if (request.method === 'POST') response.end(JSON.stringify(scenario));
     else answer(request, response);
   }).listen(0, '127.0.0.1');
@@ -56,7 +62,8 @@ test('J2: an export that breaks off leaves no file, and is asked for again', asy
     response.write(LINES[0], () => response.destroy());
   });
   assert.equal(seen, [[], []]);
-  assert.equal(readdirSync(folder), ['out.jsonl']);
+  assert.equal(readdirSync(folder).sort(), ['out.jsonl', 'out.jsonl.manifest.json']);
+  assert.equal(JSON.parse(readFileSync(path.join(folder, 'out.jsonl.manifest.json'), 'utf8')), MANIFEST); // J4
   assert.is(readFileSync(path.join(folder, 'out.jsonl'), 'utf8'), LINES.join(''));
   assert.is(result.frames, 3);
 });
