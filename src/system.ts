@@ -17,8 +17,6 @@
  */
 
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { access, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
 import { HeartbeatDirectory } from './actors/directory/node-directory.ts';
@@ -64,7 +62,7 @@ import type { ScenarioDoc } from './domain/scenario-doc.ts';
 import { BUCKETS, SUBJECTS } from './domain/subjects.ts';
 import type { TreeNode } from './domain/tree.ts';
 import type { NodeConfig } from './infra/config.ts';
-import { dataIdentity, forgetEndpoint, writeEndpoint } from './infra/files/data-folder.ts';
+import { dataIdentity, forgetEndpoint, openDataFolder, writeEndpoint } from './infra/files/data-folder.ts';
 import { cpuClass } from './infra/inference/cpu-class.ts';
 import { openModelCatalog } from './infra/inference/model-catalog.ts';
 import { ENGINE } from './infra/inference/onnxruntime.ts';
@@ -123,7 +121,7 @@ export async function startNode(
   log: (line: string, fields?: Readonly<Record<string, string | number>>) => void,
   parts: Partial<NodeParts> = {},
 ): Promise<RunningNode> {
-  await makeData(config.data);
+  await openDataFolder(config.data);
   const lock = await lockFile(config.data, 'lock', LIMITS.dataLockMs);
   const starting = new AbortController();
   let stopping = false;
@@ -569,6 +567,7 @@ export async function startNode(
       },
     };
   } catch (error) {
+    stopping = true; // what ends now ends for this reason, which is told
     starting.abort(error);
     root.stop();
     await root.exited;
@@ -623,23 +622,14 @@ async function listen(
   try {
     await app.listen({ host, port });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
-    throw new TroupeError(
-      'unavailable',
-      `port ${port} on ${host} is in use. Choose another with --port, or --port 0 for any free one.`,
-    );
-  }
-}
-
-/** @throws TroupeError unavailable: it cannot be made, or not written to */
-async function makeData(folder: string): Promise<void> {
-  try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await access(folder, constants.W_OK);
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    const advice = 'choose another folder with --data, or see to its rights and its disk.';
-    throw new TroupeError('unavailable', `${folder} cannot be made or written to (${code}): ${advice}`, { cause });
+    const { code, syscall, message } = error as NodeJS.ErrnoException;
+    if (code === 'EADDRINUSE') {
+      const advice = 'Choose another with --port, or --port 0 for any free one.';
+      throw new TroupeError('unavailable', `port ${port} on ${host} is in use. ${advice}`);
+    }
+    if (syscall === undefined) throw error;
+    const advice = "Give --host an address of this machine's, and --port one that this user may open.";
+    throw new TroupeError('unavailable', `cannot serve HTTP at ${host}, port ${port}: ${message}. ${advice}`);
   }
 }
 

@@ -94,6 +94,11 @@ export const LIMITS = {
   /** Start of an embedded nats-server (a large store takes its time to recover), and the time it gets to end by itself. */
   natsReadyMs: 30_000,
   natsStopMs: 5_000,
+  /**
+   * An embedded server's store: the disk is its bound. By itself the server would take three quarters of what is free when it
+   * starts, without what it holds already: on a small or well filled disk it then refuses its own streams.
+   */
+  natsStoreBytes: 1024 ** 5,
   /** nats.log is rotated at this size, once. */
   natsLogBytes: 8 * KIB * KIB,
   /** Facts are kept this long and up to this size, refused commands this long; the oldest go first. */
@@ -155,6 +160,8 @@ export const LIMITS = {
   /** Log entries applied to the projection in one transaction, and the predictions in them: about 10 ms of the event loop. */
   projectionEntries: 256,
   projectionFrames: 1024,
+  /** Between two tries to write to a disk that is full. */
+  storeRetryMs: 1_000,
   /** How long the projector lets a transaction fill up: what a reader of a live run lags behind. */
   projectionLingerMs: 20,
   /** Predictions read at a time for an export or a digest: a few ms of the event loop, at most some 15 MB. */

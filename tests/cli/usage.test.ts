@@ -23,7 +23,7 @@ const CASES: readonly (readonly [number, string, RegExp])[] = [
   [2, 'run a.mp4 --out no/such/folder/x', /troupe: .*no\/such\/folder is no folder/],
   [2, 'up --port 70000', /troupe: --port 70000 is not valid/],
   [2, 'up --host 0.0.0.0', /troupe: .*token/],
-  [1, 'up --port 0 --data /dev/null/x', /^troupe: \/dev\/null\/x cannot be made or written to \(ENOTDIR\): .*--data/],
+  [1, 'up --port 0 --data /dev/null/x', /^troupe: DATA \/dev\/null\/x cannot be used: .*--data/],
   [2, 'export a --format xml', /troupe: .*Allowed choices are jsonl, csv, coco/],
   [
     1,

@@ -1,6 +1,40 @@
 /** Small files of a node's DATA folder: whose it is, and where the node that runs over it is reached. */
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { access, constants, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { TroupeError } from '../../domain/errors.ts';
+
+/**
+ * Creates the folder where it is missing.
+ * @throws TroupeError unavailable: it is none, or this user may not write there
+ */
+export async function openDataFolder(data: string): Promise<void> {
+  try {
+    await makeFolder(data);
+    await access(data, constants.W_OK | constants.X_OK);
+    if (!(await stat(data)).isDirectory()) throw new Error('it is not a folder');
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new TroupeError(
+      'unavailable',
+      `DATA ${data} cannot be used: ${why}. Name a folder that this user may write to with --data or TROUPE_DATA.`,
+      { cause },
+    );
+  }
+}
+
+/** Not by Node's `recursive`, which never ends where no folder can be made at all, as in /proc. */
+async function makeFolder(folder: string): Promise<void> {
+  const make = (): Promise<void> =>
+    mkdir(folder, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+    });
+  await make().catch(async (error: NodeJS.ErrnoException) => {
+    const parent = path.dirname(folder);
+    if (error.code !== 'ENOENT' || parent === folder) throw error;
+    await makeFolder(parent);
+    await make();
+  });
+}
 
 /**
  * Random, made when the folder is new: tells a node that was started again from another one of the same name.

@@ -167,7 +167,11 @@ export async function connect(url: string, options: NatsOptions): Promise<Nats> 
     const jsm = await jetstreamManager(connection, { checkAPI: false, timeout: LIMITS.natsRequestMs });
     return new Nats(connection, jsm, inboxPrefix);
   } catch (cause) {
-    throw new TroupeError('unavailable', `No connection to NATS at ${withoutPassword(url)}.`, {
+    const why = withoutPassword(cause instanceof Error ? cause.message : String(cause));
+    const advice = /authorization|authentication/i.test(why)
+      ? 'Give the user and password in the URL, or --creds.'
+      : 'Is a nats-server up there? Without --nats Troupe starts its own.';
+    throw new TroupeError('unavailable', `No connection to NATS at ${withoutPassword(url)}: ${why}. ${advice}`, {
       cause,
       retryable: true,
     });

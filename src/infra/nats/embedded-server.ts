@@ -88,6 +88,7 @@ logfile_size_limit: ${LIMITS.natsLogBytes}
 logfile_max_num: 2
 jetstream {
   store_dir: ${JSON.stringify(path.join(folder, 'store'))}
+  max_file_store: ${LIMITS.natsStoreBytes}
   sync_interval: ${relaxedSync ? '"2m"' : 'always'}
 }
 `;

@@ -185,6 +185,8 @@ function checkServer(nats: Nats): void {
   const info = nats.connection.info;
   const version = info?.version ?? 'unknown';
   refuseOlderThan(MINIMUM_VERSION, version, 'The server at this address');
+  // In a cluster another server may have it.
+  if (info?.cluster === undefined && info?.jetstream !== true) throw noJetStream(nats, undefined);
   if (info?.cluster !== undefined) refuseOlderThan(MINIMUM_CLUSTER_VERSION, version, 'This cluster');
 }
 
