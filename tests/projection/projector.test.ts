@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert';
 import type { LogEntry, LogIdentity, PredictionLog } from '../../src/actors/ports/prediction-log.ts';
 import type { ProjectionStore } from '../../src/actors/ports/projection.ts';
 import { Projector } from '../../src/actors/projector/projector.ts';
+import { TroupeError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { openProjection } from '../../src/infra/sqlite/projection-store.ts';
 import { IDENTITY, LogWriter, prediction } from './log-entries.ts';
@@ -57,7 +58,7 @@ const clock = {
     const timer = setTimeout(fire, delayMs);
     return { cancel: () => clearTimeout(timer) };
   },
-  sleep: () => Promise.reject(new Error('the projector does not sleep')),
+  sleep: () => Promise.resolve(),
 };
 
 /** Runs a projector until it has applied all of the log, then stops it. */
@@ -150,6 +151,24 @@ test('J3: a transaction holds a bounded number of entries and predictions', asyn
     sizes.some(s => s.entries > 1),
     'and more than one when they are there',
   );
+  store.close();
+});
+
+test('J4: a store without room is asked again until it has some, and nothing is left out', async () => {
+  using folder = temporaryFolder();
+  const file = path.join(folder.path, 'p.db');
+  const store = openProjection(file);
+  const log = new ScriptedLog();
+  log.push(new LogWriter().run('cam', 1, 96).entries);
+  const apply = store.apply.bind(store);
+  let refusals = 0;
+  store.apply = (identity, entries) => {
+    if (refusals++ === 0) throw new TroupeError('unavailable', 'no room', { retryable: true });
+    apply(identity, entries);
+  };
+  await project(log, store);
+  assert.ok(refusals > 1);
+  assert.equal(frames(store, 'cam', 1), upTo(96));
   store.close();
 });
 

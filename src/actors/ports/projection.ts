@@ -52,6 +52,7 @@ export interface ProjectionStore extends PredictionReader {
   /** Where to go on, and of which stream; null when empty. */
   position(): { readonly created: string; readonly seq: number; readonly at: number } | null;
   /** Applies entries and moves the position in one transaction. Entries at or below the position are skipped. */
+  /** @throws TroupeError unavailable (retryable): there is no room for it now, and nothing was applied */
   apply(identity: LogIdentity, entries: readonly LogEntry[]): void;
   /** Forgets everything (the stream is another one). */
   reset(): void;

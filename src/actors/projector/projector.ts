@@ -6,7 +6,9 @@
  *    reading from beyond the end silently skips.
  * J2 Entries are applied in the order of the log, each batch with its position in one transaction.
  * J3 A batch is bounded in entries, predictions and time; the end of a log is applied at once, since readers wait for it.
+ * J4 A store that cannot take a batch just now (a full disk) is asked again until it can: nothing is lost, reading lags behind.
  */
+import { TroupeError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { LogEntry, LogIdentity, PredictionLog } from '../ports/prediction-log.ts';
@@ -30,7 +32,7 @@ export class Projector {
 
   /** Resolves when the signal aborts; rejects when the log or the store fails, and may then be run again. */
   async run(signal: AbortSignal): Promise<void> {
-    const { log, store, clock, took } = this.#deps;
+    const { log, store } = this.#deps;
     const identity = await log.identity();
     if (!(await this.#continues(identity))) store.reset();
     const reading = new AbortController();
@@ -50,13 +52,27 @@ export class Projector {
           next = entries.next();
         }
         linger.cancel();
-        const began = clock.monotonic();
-        store.apply(identity, batch.entries); // J2
-        took?.('project', clock.monotonic() - began);
+        await this.#apply(identity, batch.entries, signal);
       }
     } finally {
       reading.abort();
       await Promise.allSettled([next]);
+    }
+  }
+
+  /** J2, J4 */
+  async #apply(identity: LogIdentity, entries: readonly LogEntry[], signal: AbortSignal): Promise<void> {
+    const { store, clock, took } = this.#deps;
+    for (;;) {
+      const began = clock.monotonic();
+      try {
+        store.apply(identity, entries);
+        took?.('project', clock.monotonic() - began);
+        return;
+      } catch (error) {
+        if (!(error instanceof TroupeError && error.retryable)) throw error;
+      }
+      await clock.sleep(LIMITS.storeRetryMs, signal);
     }
   }
 

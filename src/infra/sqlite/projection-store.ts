@@ -14,7 +14,7 @@ import { rmSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import type { LogEntry, LogIdentity } from '../../actors/ports/prediction-log.ts';
 import type { LogHead, PredictionQuery, ProjectionStore } from '../../actors/ports/projection.ts';
-import { invariant } from '../../domain/errors.ts';
+import { invariant, TroupeError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { LogRecord } from '../../domain/log-record.ts';
 import { atThreshold, type Prediction, predictionLine } from '../../domain/prediction.ts';
@@ -94,6 +94,9 @@ function openDatabase(file: string): Database.Database {
 const isUnreadable = (error: unknown): boolean =>
   error instanceof Database.SqliteError && /^SQLITE_(NOTADB|CORRUPT)/.test(error.code);
 
+const isFull = (error: unknown): boolean =>
+  error instanceof Database.SqliteError && /^SQLITE_(FULL|IOERR_WRITE)/.test(error.code);
+
 class SqliteProjection implements ProjectionStore {
   readonly #db: Database.Database;
   readonly #sql: ReturnType<typeof statements>;
@@ -120,7 +123,13 @@ class SqliteProjection implements ProjectionStore {
   }
 
   apply(identity: LogIdentity, entries: readonly LogEntry[]): void {
-    this.#position = this.#applyAll(identity, entries);
+    try {
+      this.#position = this.#applyAll(identity, entries);
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      const message = 'The disk of DATA is full: results are kept in NATS, and can be read here when there is room.';
+      throw new TroupeError('unavailable', message, { cause: error, retryable: true });
+    }
     this.#wake();
     if (this.#watchers.size > 0) this.#tell(entries);
   }
