@@ -10,12 +10,22 @@ import Type, { type Static } from 'typebox';
 
 export const Sampling = Type.Object(
   {
-    every: Type.Optional(Type.Integer({ minimum: 1, description: 'Take every N-th frame, counted from `from`.' })),
+    every: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: Number.MAX_SAFE_INTEGER,
+        description: 'Take every N-th frame, counted from `from`.',
+      }),
+    ),
     fps: Type.Optional(
       Type.Number({ exclusiveMinimum: 0, maximum: 1000, description: 'Take at most this many frames a second.' }),
     ),
-    from: Type.Optional(Type.Integer({ minimum: 0, description: 'First source frame, inclusive.' })),
-    to: Type.Optional(Type.Integer({ minimum: 0, description: 'Last source frame, inclusive.' })),
+    from: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'First source frame, inclusive.' }),
+    ),
+    to: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'Last source frame, inclusive.' }),
+    ),
   },
   { additionalProperties: false },
 );

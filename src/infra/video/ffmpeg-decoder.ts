@@ -102,10 +102,11 @@ export function decoderOn(run: RunMedia, { engine, threads, remedy }: DecoderTra
 
 export async function versionOf(ffmpeg: string, run: RunMedia): Promise<string> {
   const signal = AbortSignal.timeout(LIMITS.toolStartMs);
-  const said = await output(run('ffmpeg', ['-version'], signal), {
-    subject: ffmpeg,
-    maxBytes: LIMITS.probeBytes,
-    signal,
+  const limits = { subject: ffmpeg, maxBytes: LIMITS.probeBytes, signal };
+  const said = await output(run('ffmpeg', ['-version'], signal), limits).catch((cause: unknown) => {
+    if (cause instanceof TroupeError && cause.code === 'decode_failed') throw cause;
+    const why = `it does not tell its version within ${LIMITS.toolStartMs} ms`;
+    throw new TroupeError('decode_failed', `${ffmpeg} cannot be used: ${why}. Run \`npm run setup\`.`, { cause });
   });
   const version = /^ffmpeg version (\S+)/.exec(said)?.[1];
   if (version === undefined) throw new TroupeError('decode_failed', `${ffmpeg} is not ffmpeg. Run \`npm run setup\`.`);

@@ -3,7 +3,7 @@
  * `frame:12   pts:480000  pts_time:0.48` and `t=0`, the pts in microseconds or `NOPTS`.
  */
 import type { Readable } from 'node:stream';
-import { invariant } from '../../domain/errors.ts';
+import { TroupeError } from '../../domain/errors.ts';
 import { textLines } from './text-lines.ts';
 
 /**
@@ -21,7 +21,13 @@ export async function* frameTimes(side: Readable): AsyncGenerator<number | null,
   for await (const line of textLines(side)) {
     if (line === 't=0') continue;
     const pts = LINE.exec(line)?.[1];
-    invariant(pts !== undefined, `a line of frame times has the known form: ${line}`);
+    if (pts === undefined) {
+      const text = line.slice(0, 100);
+      throw new TroupeError(
+        'decode_failed',
+        `ffmpeg gave '${text}' as a frame's time. Is it ffmpeg? Run \`npm run setup\`.`,
+      );
+    }
     yield pts === 'NOPTS' ? null : Number(pts) / 1000;
   }
 }

@@ -58,7 +58,7 @@ export async function probe(
     ...['-read_intervals', `%+#${LIMITS.probePackets}`, '-of', 'json', ...inputArguments(file)],
   ];
   const json = await output(run('ffprobe', args, signal), { subject: file, maxBytes: LIMITS.probeBytes, signal });
-  const { frames, streams, format } = parse(Report, JSON.parse(json), `what ffprobe says of ${file}`);
+  const { frames, streams, format } = reportOf(json, file);
   const [stream] = streams;
   if (stream === undefined) throw unreadable(file, 'it has no video stream');
   const [first] = frames;
@@ -88,6 +88,15 @@ export async function probe(
       stream.nb_frames === undefined ? estimate(seconds, stream.avg_frame_rate) : Number(stream.nb_frames),
     identity: await sourceIdentity(file),
   };
+}
+
+function reportOf(json: string, file: string): Static<typeof Report> {
+  try {
+    return parse(Report, JSON.parse(json), 'it');
+  } catch (error) {
+    const what = error instanceof TroupeError ? error.message : 'it is no JSON';
+    throw unreadable(file, `what ffprobe says of it is not understood (${what.slice(0, LIMITS.complaintChars)})`);
+  }
 }
 
 /** Milliseconds with 3 decimals of a time in units of `timeBase` seconds; V8's doubles hold every such time exactly enough. */

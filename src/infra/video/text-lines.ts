@@ -1,6 +1,6 @@
 /** Lines of a child's output, as they come; only as fast as they are asked for. */
 import type { Readable } from 'node:stream';
-import { invariant } from '../../domain/errors.ts';
+import { TroupeError } from '../../domain/errors.ts';
 
 /** Far longer than any line that is asked of ffmpeg or ffprobe. */
 const LONGEST_LINE = 4096;
@@ -11,7 +11,12 @@ export async function* textLines(stream: Readable): AsyncGenerator<string, void>
   for await (const text of stream as AsyncIterable<string>) {
     const lines = (partial + text).split('\n');
     partial = lines.pop() ?? '';
-    invariant(partial.length <= LONGEST_LINE, 'a media tool writes lines');
+    if (partial.length > LONGEST_LINE) {
+      throw new TroupeError(
+        'decode_failed',
+        'a media tool wrote no lines where lines are expected. Run `npm run setup`.',
+      );
+    }
     yield* lines;
   }
 }
