@@ -55,11 +55,6 @@ inBrowser('O1, O2: the page shows every operation, and its examples lead from a 
   assert.equal([read, scenario.id, scenario.state, scenario.outcome], [200, 'demo', 'inactive', 'completed']);
   const [listed, predictions] = await executeFor<{ complete: boolean; items: unknown[] }>(docs, 'listPredictions');
   assert.equal([listed, predictions.complete, predictions.items.length], [200, true, 10]);
-  const named = await executeFor<{ items: { frame: number }[] }>(docs, 'listPredictions', {
-    fromFrame: '7',
-    limit: '1',
-  });
-  assert.equal([named[0], named[1].items.map(item => item.frame)], [200, [7]]);
   assert.equal(docs.complaints, []);
 
   const wrong = '{"source": {"uri": "test_videos/test_video.mp4"}, "modle": "shapes"}';
