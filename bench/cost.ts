@@ -215,6 +215,7 @@ class Place implements AsyncDisposable {
       roots: [import.meta.dirname],
       placement: 'least_loaded',
       decoder: 'auto',
+      sandbox: 'none', // its runners are simulated
       token: null,
       relaxedSync: false,
       replicas: null,

@@ -10,6 +10,7 @@ import type { Decoder } from '../src/actors/ports/decoder.ts';
 import { FrameRing } from '../src/actors/ports/frame-ring.ts';
 import { programs } from '../src/infra/config.ts';
 import { asset } from '../src/infra/process/assets.ts';
+import { NO_SANDBOX } from '../src/infra/process/sandbox.ts';
 import { chooseDecoder, openDecoder } from '../src/infra/video/choose-decoder.ts';
 import type { Bench } from './bench.ts';
 import { median, spread } from './statistics.ts';
@@ -68,8 +69,8 @@ async function run(args: readonly string[]): Promise<void> {
   });
   const own = ['test_video.mp4', 'test_video_2.webm'].map(name => asset('test_videos', name));
   const search = { given: programs().ffmpeg, ...programs() };
-  const native = await openDecoder(chooseDecoder('native', search).choice);
-  const wasm = await openDecoder(chooseDecoder('wasm', search).choice);
+  const native = await openDecoder(chooseDecoder('native', search).choice, NO_SANDBOX);
+  const wasm = await openDecoder(chooseDecoder('wasm', search).choice, NO_SANDBOX);
   console.log(
     `${native.engine}, ${wasm.engine}; ${values.side} × ${values.side}, ${values.rounds} rounds after one unmeasured\n`,
   );

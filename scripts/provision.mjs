@@ -1,5 +1,5 @@
 /**
- * What Troupe needs on a machine: its npm packages, nats-server and ffmpeg.
+ * What Troupe needs on a machine: its npm packages, nats-server and ffmpeg; and bubblewrap, which it can do without.
  * Plain JavaScript without dependencies: it runs before there is a node_modules, on Node 20.
  *
  * P1 Nothing outside the checkout changes: what is brought lies in node_modules and .troupe.
@@ -8,6 +8,7 @@
  * P3 When all is there, no process is started: versions are remembered by the file's size and time.
  * P4 A tool appears whole or not at all, and one process at a time brings things.
  * P5 What Troupe can do without and could not be brought is done without, which is said once; only `npm run setup` tries again.
+ * P6 bubblewrap is brought where apt can; without it Troupe works in a weaker sandbox. A failure is told once and not tried again.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -99,6 +100,9 @@ export async function provision({ again = false } = {}) {
   return after.variables;
 }
 
+/** P6: what is left behind in .troupe where bubblewrap could not be brought; says why. Delete it to have it tried again. */
+const withoutBubblewrap = path.join(home, 'without-bubblewrap');
+
 /** What is missing, as functions that bring it. */
 async function survey(again = false) {
   const missing = packagesMatch() ? [] : [bringPackages];
@@ -116,6 +120,8 @@ async function survey(again = false) {
       instead !== undefined && (process.env[instead.variable] === instead.value || existsSync(noted(tool)));
     if (again || !without) missing.push(() => bring(tool));
   }
+  const bubblewrap = has('bwrap') || executable(path.join(bin, 'bwrap')) || existsSync(withoutBubblewrap);
+  if (!bubblewrap && has('apt-get') && has('dpkg')) missing.push(tryBubblewrap);
   return { missing, variables };
 }
 
@@ -223,6 +229,24 @@ async function bringNatsServer(scratch) {
   }
   await unpack([deb], scratch);
   renameSync(path.join(scratch, 'usr/sbin/nats-server'), path.join(bin, 'nats-server'));
+}
+
+/** P5 */
+async function tryBubblewrap() {
+  say('bringing bubblewrap');
+  const scratch = mkdtempSync(path.join(home, 'new-'));
+  try {
+    const [deb] = (await downloadWithDependencies(scratch, ['bubblewrap'])).filter(file => /bubblewrap_/.test(file));
+    await unpack([deb], scratch);
+    await run(path.join(scratch, 'usr/bin/bwrap'), ['--version']);
+    mkdirSync(bin, { recursive: true });
+    renameSync(path.join(scratch, 'usr/bin/bwrap'), path.join(bin, 'bwrap'));
+  } catch (error) {
+    writeFileSync(withoutBubblewrap, `${error.message}\n`);
+    say('bubblewrap could not be brought: decoders run with limits alone. To have it: sudo apt-get install bubblewrap');
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
 }
 
 /** The packages' libraries stay beside the program, so it starts through a script that says where they are. */

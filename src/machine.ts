@@ -17,7 +17,8 @@ import { connect, withoutPassword } from './infra/nats/connection.ts';
 import { lockFile } from './infra/nats/data-lock.ts';
 import { checkNatsServer, findNatsServer } from './infra/nats/nats-binary.ts';
 import { asset } from './infra/process/assets.ts';
-import { chooseDecoder, openDecoder } from './infra/video/choose-decoder.ts';
+import { NO_SANDBOX } from './infra/process/sandbox.ts';
+import { chooseDecoder, chooseSandbox, openDecoder } from './infra/video/choose-decoder.ts';
 
 export interface Finding {
   readonly what: string;
@@ -46,6 +47,7 @@ const CHECKS: readonly (readonly [string, Check])[] = [
   ['node', checkNode],
   ['nats', checkNats],
   ['decoder', checkDecoder],
+  ['sandbox', checkSandbox],
   ['inference', checkInference],
   ['models', checkModels],
   ['disk', checkDisk],
@@ -92,9 +94,15 @@ async function checkNats({ nats, programs }: NodeConfig): ReturnType<Check> {
 
 async function checkDecoder({ decoder, programs }: NodeConfig): ReturnType<Check> {
   const { choice, why, todo } = chooseDecoder(decoder, { given: programs.ffmpeg, ...programs });
-  const { engine } = await openDecoder(choice);
+  const { engine } = await openDecoder(choice, NO_SANDBOX);
   const found = choice.kind === 'native' ? `${engine} at ${choice.ffmpeg}` : `${engine}, ${why}`;
   return { state: todo === null ? 'ok' : 'warning', found, todo };
+}
+
+async function checkSandbox({ decoder, sandbox: wish, programs }: NodeConfig): ReturnType<Check> {
+  const { choice } = chooseDecoder(decoder, { given: programs.ffmpeg, ...programs });
+  const { sandbox, lacks } = await chooseSandbox(wish, choice, programs);
+  return { state: lacks === null ? 'ok' : 'warning', found: sandbox.level, todo: lacks };
 }
 
 async function checkInference(): ReturnType<Check> {

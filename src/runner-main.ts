@@ -18,6 +18,7 @@ import { inferenceFactory } from './infra/inference/pool.ts';
 import { natsBus } from './infra/nats/bus.ts';
 import { connect } from './infra/nats/connection.ts';
 import { natsPredictionLog } from './infra/nats/prediction-log.ts';
+import { Sandbox } from './infra/process/sandbox.ts';
 import { machineMs, systemClock, systemRandom } from './infra/process/system-clock.ts';
 import { DecoderChoice, openDecoder } from './infra/video/choose-decoder.ts';
 
@@ -27,6 +28,7 @@ const RunnerSettings = Type.Object({
   decoder: DecoderChoice,
   /** What that decoder was found to be. */
   engine: Type.String(),
+  sandbox: Sandbox,
   /** Inference threads to start before a job is known. */
   workers: Type.Integer({ minimum: 1 }),
 });
@@ -59,7 +61,7 @@ export async function main(): Promise<void> {
   const { settings } = parse(Prepare, first, 'The settings of the node');
   const { credsFile, natsUrl, workers } = settings;
   const inference = inferenceFactory(workers);
-  const decoder = openDecoder(settings.decoder, settings.engine);
+  const decoder = openDecoder(settings.decoder, settings.sandbox, settings.engine);
   const name = `troupe runner ${process.pid}`;
   await using nats = await connect(natsUrl, credsFile === null ? { name } : { name, credsFile });
   const isSpare = !('job' in (first as object));

@@ -79,12 +79,13 @@ import { type ServiceInstance, serveDiscovery } from './infra/nats/service-disco
 import { natsStateStore } from './infra/nats/state-store.ts';
 import { asset } from './infra/process/assets.ts';
 import { processLauncher } from './infra/process/launcher.ts';
+import type { Sandbox } from './infra/process/sandbox.ts';
 import { systemClock as clock, systemRandom as random } from './infra/process/system-clock.ts';
 import { openProjection } from './infra/sqlite/projection-store.ts';
 import { ClusterMetrics, serveMetrics } from './infra/telemetry/cluster-metrics.ts';
 import { countedJournal } from './infra/telemetry/counted-journal.ts';
 import { Metrics } from './infra/telemetry/metrics.ts';
-import { chooseDecoder, openDecoder } from './infra/video/choose-decoder.ts';
+import { chooseDecoder, chooseSandbox, type DecoderChoice, openDecoder } from './infra/video/choose-decoder.ts';
 import { resolveSource } from './infra/video/source-file.ts';
 
 export interface RunningNode {
@@ -142,6 +143,12 @@ export async function startNode(
   const closers: (() => void | Promise<void>)[] = [() => lock[Symbol.dispose]()];
   try {
     await forgetEndpoint(config.data); // what a killed predecessor left would say that this node serves already
+    const chosen = has('runner')
+      ? chooseDecoder(config.decoder, { given: config.programs.ffmpeg, ...config.programs })
+      : null;
+    // Begun first: it starts a program or two, which takes as long as everything until it is wanted.
+    const trying = chosen === null ? Promise.resolve(null) : sandboxOf(config, chosen.choice, log);
+    trying.catch(() => {});
     // ── NATS ──
     let natsUrl = config.nats?.url ?? '';
     if (config.nats === null) {
@@ -233,6 +240,7 @@ export async function startNode(
     const silenceMs = heartbeatMs * misses;
     const directory = new HeartbeatDirectory({ clock, bus }, silenceMs);
     closers.push(() => directory.close());
+    const sandbox = await trying;
     const models =
       parts.models ??
       (await openModelCatalog({ dirs: [asset('models'), path.join(config.data, 'models')], roots: config.roots }));
@@ -251,6 +259,7 @@ export async function startNode(
       draining,
       roots: [...config.roots],
       engine: null,
+      sandbox: sandbox?.level ?? null,
       models: [],
       warm: [],
       pid: process.pid,
@@ -262,17 +271,21 @@ export async function startNode(
     const presence = new Presence({ bus, clock }, heartbeatMs, view);
     closers.push(() => presence.close());
     let spares: SpareRunners | null = null;
-    if (has('runner')) {
-      const { choice, why, todo } = chooseDecoder(config.decoder, {
-        given: config.programs.ffmpeg,
-        ...config.programs,
-      });
-      const decoder = parts.decoder ?? (await openDecoder(choice));
+    if (chosen !== null && sandbox !== null) {
+      const { choice, why, todo } = chosen;
+      const decoder = parts.decoder ?? (await openDecoder(choice, sandbox));
       if (why !== null) log(`video is decoded by ${decoder.engine}, ${why}. ${todo ?? ''}`.trimEnd());
       const runners = await supervise('runners', DYNAMIC);
       await child('runners', { type: 'supervisor', start: async () => runners });
       const engine = { decoder: decoder.engine, ...ENGINE, cpu: cpuClass() };
-      const settings = { natsUrl, credsFile, decoder: choice, engine: decoder.engine, workers: config.workers };
+      const settings = {
+        natsUrl,
+        credsFile,
+        decoder: choice,
+        engine: decoder.engine,
+        sandbox,
+        workers: config.workers,
+      };
       const idle = await supervise('spares', DYNAMIC);
       const launcher = new SpareRunners(
         {
@@ -574,6 +587,13 @@ export async function startNode(
     for (const close of closers.toReversed()) await close();
     throw error;
   }
+}
+
+/** @throws TroupeError unavailable: the level that is demanded does not work here */
+async function sandboxOf(config: NodeConfig, decoder: DecoderChoice, log: (line: string) => void): Promise<Sandbox> {
+  const { sandbox, lacks } = await chooseSandbox(config.sandbox, decoder, config.programs);
+  log(`sandbox: ${sandbox.level}${lacks === null ? '' : ` (${lacks})`}`);
+  return sandbox;
 }
 
 /** Every stored record of some partitions, once. */

@@ -423,6 +423,8 @@ export interface components {
             roots: string[];
             /** @description runners it has now */
             running: number;
+            /** @description round the programs that read videos and try models; null: without the role runner */
+            sandbox: ("full" | "limits" | "none") | null;
             /** @description runners it takes at most */
             slots: number;
             startedAt: string;

@@ -34,6 +34,11 @@ export const up: Verb = {
       'native (ffmpeg), wasm (ffmpeg.wasm, brought along, slower), or auto: the first there is (auto)',
       ['auto', 'native', 'wasm'],
     ),
+    option(
+      '--sandbox <level>',
+      "round what reads strangers' files: auto, the best there is; require, full or no node; docs/SECURITY.md (auto)",
+      ['auto', 'require', 'full', 'limits', 'none'],
+    ),
     option('--placement <strategy>', 'which node to ask first: least_loaded, round_robin or hot_model (least_loaded)'),
     option('--token <token>', 'wanted of every request; needed when --host is not loopback'),
     option('--rate-limit <n>', 'requests a second from one client, 0: any (200; any when --host is loopback)'),

@@ -142,6 +142,12 @@ export const LIMITS = {
   waitSeconds: 60,
   /** Largest picture decoded, 8K UHD: a 198 kB clip of 8192 × 8192 takes over 700 MB to decode. */
   picturePixels: 7680 * 4320,
+  /**
+   * Address space of a decoder: 16 reference pictures of the largest size with 10 bits a sample take 1.6 GiB, and 250 libraries
+   * 0.5; and the files that it opens, its libraries one after the other.
+   */
+  mediaBytes: 4 * 1024 * KIB * KIB,
+  mediaFiles: 64,
   /** Lines kept of what a media tool complains of (the rest is counted), and their length. */
   complaintLines: 20,
   complaintChars: 500,

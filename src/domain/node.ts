@@ -6,6 +6,10 @@ import { Id } from './ids.ts';
 export const NodeRole = Type.Union([Type.Literal('api'), Type.Literal('orchestrator'), Type.Literal('runner')]);
 export type NodeRole = Static<typeof NodeRole>;
 
+/** What separates the programs that read strangers' files from everything else; docs/SECURITY.md. */
+export const SandboxLevel = Type.Union([Type.Literal('full'), Type.Literal('limits'), Type.Literal('none')]);
+export type SandboxLevel = Static<typeof SandboxLevel>;
+
 export const NodeView = Type.Object(
   {
     id: Id,
@@ -16,6 +20,9 @@ export const NodeView = Type.Object(
     draining: Type.Boolean({ description: 'it takes no runners and owns no partitions until it is told otherwise' }),
     roots: Type.Array(Type.String()),
     engine: Type.Union([Engine, Type.Null()], { description: 'null: without the role runner' }),
+    sandbox: Type.Union([SandboxLevel, Type.Null()], {
+      description: 'round the programs that read videos and try models; null: without the role runner',
+    }),
     models: Type.Array(Type.String({ description: 'registered here' })),
     warm: Type.Array(Type.String(), { description: 'models that run here or ran lately, as scenarios name them' }),
     pid: Type.Integer(),

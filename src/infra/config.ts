@@ -15,7 +15,7 @@ import { TroupeError } from '../domain/errors.ts';
 import { Id } from '../domain/ids.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { nearest } from '../domain/nearest.ts';
-import { NodeRole } from '../domain/node.ts';
+import { NodeRole, SandboxLevel } from '../domain/node.ts';
 import { invalidRequest, parse, problemsOf } from '../domain/parse.ts';
 import { PlacementStrategy } from '../domain/placement-strategy.ts';
 import { Sampling } from '../domain/sampling.ts';
@@ -36,6 +36,10 @@ export type DecoderOption = Static<typeof DecoderOption>;
 const { threshold, iou, classes, segments, model } = ScenarioRequest.properties;
 const { every, fps, from, to } = Sampling.properties;
 
+/** `auto`: the best level that works. `require`: `full`, or the node does not start. A level: that one. */
+const SandboxWish = Type.Union([Type.Literal('auto'), Type.Literal('require'), SandboxLevel]);
+export type SandboxWish = Static<typeof SandboxWish>;
+
 /** Every option by its long name: a key of `troupe.toml`, `--<name>` where a command has it, `TROUPE_<NAME>`. */
 export const Options = Type.Partial(
   Type.Object({
@@ -53,6 +57,7 @@ export const Options = Type.Partial(
     root: Type.Array(Text, { minItems: 1 }),
     placement: PlacementStrategy,
     decoder: DecoderOption,
+    sandbox: SandboxWish,
     token: Type.String({ pattern: '^[\\x21-\\x7e]+$' }),
     'relaxed-sync': Type.Boolean(),
     'rate-limit': Type.Integer({ minimum: 0, maximum: LIMITS.requestRate }),
@@ -177,6 +182,7 @@ export interface NodeConfig {
   readonly placement: PlacementStrategy;
   /** Which decoder its runners use. */
   readonly decoder: DecoderOption;
+  readonly sandbox: SandboxWish;
   readonly token: string | null;
   readonly relaxedSync: boolean;
   /** Requests a second that one client of the HTTP API may send; 0: any number. */
@@ -297,6 +303,7 @@ export function nodeConfig(flags: Flags = {}, around: Surroundings = here()): No
     roots: roots ?? [around.cwd, data],
     placement: given.placement ?? 'least_loaded',
     decoder: given.decoder ?? 'auto',
+    sandbox: given.sandbox ?? 'auto',
     token: given.token ?? null,
     relaxedSync: given['relaxed-sync'] ?? false,
     // On loopback every client is this machine's user: nobody to be protected from.

@@ -164,6 +164,7 @@ export class FakeCluster implements ScenarioGateway, ClusterGateway, EventGatewa
         load: 0.5,
         roots: ['/videos'],
         engine: ENGINE,
+        sandbox: 'full',
         warm: [],
         draining: false,
         models: ['shapes'],

@@ -4,18 +4,19 @@ import { execFileSync } from 'node:child_process';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { startTestNode } from '../support/node.ts';
+import { descendants } from '../support/processes.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 const VIDEO = { source: { uri: 'test_videos/test_video.mp4' }, model: 'shapes' };
 const test = suite('attacks on a running node');
 
 /** Living processes: what nobody has collected yet has ended. */
-const processes = (): { pid: number; parent: number; command: string }[] =>
-  execFileSync('ps', ['-eo', 'pid=,ppid=,stat=,comm='], { encoding: 'utf8' })
+const processes = (): { pid: number; command: string }[] =>
+  execFileSync('ps', ['-eo', 'pid=,stat=,comm='], { encoding: 'utf8' })
     .split('\n')
     .map(row => row.trim().split(/\s+/))
-    .filter(([, , state = 'Z']) => !state.startsWith('Z'))
-    .map(([pid, parent, , command = '']) => ({ pid: Number(pid), parent: Number(parent), command }));
+    .filter(([, state = 'Z']) => !state.startsWith('Z'))
+    .map(([pid, , command = '']) => ({ pid: Number(pid), command }));
 
 const isAlive = (pid: number): boolean => processes().some(other => other.pid === pid);
 
@@ -26,7 +27,8 @@ test('a runner that is killed takes its decoder along, also one that hangs and w
   let decoder = 0;
   await waitUntil('the runner decodes', async () => {
     runner = (await node.get('cam')).runners[0]?.pid ?? 0;
-    decoder = processes().find(({ parent, command }) => parent === runner && command === 'ffmpeg')?.pid ?? 0;
+    const below = runner === 0 ? [] : descendants(runner); // in a sandbox it is no child of the runner's own
+    decoder = processes().find(({ pid, command }) => command === 'ffmpeg' && below.includes(pid))?.pid ?? 0;
     return runner !== 0 && decoder !== 0;
   });
   process.kill(decoder, 'SIGSTOP');

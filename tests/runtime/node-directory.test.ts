@@ -19,6 +19,7 @@ const view = (id: string, running = 0, pid = 1): NodeView => ({
   roots: [],
   engine: { decoder: 'd', onnxruntime: '1', provider: 'cpu', cpu: 'x64' },
   models: [],
+  sandbox: 'full',
   warm: [],
   draining: false,
   pid,

@@ -187,6 +187,7 @@ export class Cluster {
       id,
       roles: ['runner'],
       roots: [],
+      sandbox: null,
       pid: 1,
       partitions: [],
       version: '0',

@@ -13,6 +13,7 @@ export function nodeView(id: string, view: Partial<NodeView> = {}): NodeView {
     roots: [],
     engine: ENGINE,
     models: [],
+    sandbox: 'full',
     warm: [],
     draining: false,
     pid: 1,

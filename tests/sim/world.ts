@@ -217,6 +217,7 @@ export class World {
       id,
       roles: ['runner'],
       roots: [],
+      sandbox: null,
       pid: this.nodes.length,
       partitions: [],
       version: 'sim',

@@ -59,6 +59,7 @@ export async function startTestNode(
       roots: [root, path.join(root, '..', 'shared'), tmpdir()],
       placement: 'least_loaded',
       decoder: 'auto',
+      sandbox: 'auto',
       token: null,
       relaxedSync: false,
       replicas: null,

@@ -1,10 +1,12 @@
-/** Which decoder a node uses, and why. */
+/** Which decoder a node uses, and why; and which sandbox round it. */
 import Type, { type Static } from 'typebox';
 import type { Decoder } from '../../actors/ports/decoder.ts';
 import { TroupeError } from '../../domain/errors.ts';
-import type { DecoderOption } from '../config.ts';
+import type { DecoderOption, Programs, SandboxWish } from '../config.ts';
 import { findFfmpeg, type ProgramSearch } from '../process/find-program.ts';
+import { findSandbox, type Sandbox, type SandboxFound } from '../process/sandbox.ts';
 import { ffmpegDecoder } from './ffmpeg-decoder.ts';
+import { answersIn, inSandbox } from './media-process.ts';
 import { wasmDecoder } from './wasm-ffmpeg.ts';
 
 /** As a node hands it to its runners. */
@@ -32,11 +34,28 @@ export function chooseDecoder(
   return { choice: { kind: 'wasm' }, why: 'since ffmpeg and ffprobe were not found; it is slower', todo: HOW_TO_GET };
 }
 
+/** A program that every Linux has, for where no decoder runs in a process: a model's trial does. */
+const ANY_PROGRAM = '/bin/true';
+
 /**
+ * The sandbox that is wanted, or the best that works, tried with the decoder that is to run in it.
+ * @throws TroupeError unavailable: what is demanded does not work here
+ */
+export function chooseSandbox(
+  wish: SandboxWish,
+  decoder: DecoderChoice,
+  places: Pick<Programs, 'searchPath' | 'own'>,
+): Promise<SandboxFound> {
+  const program = decoder.kind === 'native' ? decoder.ffmpeg : ANY_PROGRAM;
+  return findSandbox(wish, places, sandbox => answersIn(program, '-version', sandbox));
+}
+
+/**
+ * @param sandbox what a native one's processes run in
  * @param engine what it was found to be, when that is known: it is not asked again
  * @throws TroupeError decode_failed: it cannot be run
  */
-export const openDecoder = (choice: DecoderChoice, engine?: string): Promise<Decoder> =>
+export const openDecoder = (choice: DecoderChoice, sandbox: Sandbox, engine?: string): Promise<Decoder> =>
   choice.kind === 'native'
-    ? ffmpegDecoder({ ...choice, ...(engine === undefined ? {} : { engine }) })
+    ? ffmpegDecoder({ ...inSandbox(choice, sandbox), ...(engine === undefined ? {} : { engine }) })
     : wasmDecoder(engine);

@@ -26,7 +26,15 @@ import { LIMITS } from '../../domain/limits.ts';
 import { type SourceInfo, sameIdentity } from '../../domain/source.ts';
 import { endWarnings } from './complaints.ts';
 import { frameTimes, TIMES_FILTER } from './frame-times.ts';
-import { inputArguments, MediaProcess, output, unreadable, WHOLE } from './media-process.ts';
+import {
+  binaryOf,
+  inputArguments,
+  MediaProcess,
+  type MediaProgram,
+  output,
+  unreadable,
+  WHOLE,
+} from './media-process.ts';
 import type { MediaExit, MediaRun, RunMedia } from './media-run.ts';
 import { probe } from './probe.ts';
 import { type SeekTarget, seekTarget } from './seek-target.ts';
@@ -34,8 +42,8 @@ import { sourceIdentity } from './source-identity.ts';
 
 export interface FfmpegOptions {
   /** Absolute paths. */
-  readonly ffmpeg: string;
-  readonly ffprobe: string;
+  readonly ffmpeg: MediaProgram;
+  readonly ffprobe: MediaProgram;
   /** What `ffmpeg` was found to be, when that is known: it is not asked again. */
   readonly engine?: string;
   /** Decoding threads, default 1 (D4). */
@@ -49,7 +57,7 @@ export interface FfmpegOptions {
 export async function ffmpegDecoder(options: FfmpegOptions): Promise<Decoder> {
   const run = nativeRun(options);
   return decoderOn(run, {
-    engine: options.engine ?? `ffmpeg ${await versionOf(options.ffmpeg, run)}`,
+    engine: options.engine ?? `ffmpeg ${await versionOf(binaryOf(options.ffmpeg), run)}`,
     threads: options.threads ?? 1,
     remedy: WHOLE,
   });

@@ -4,14 +4,20 @@
  * M1 The child reads the one file named and nothing else: no other protocol, no playlist or list format, no shell.
  * M2 An aborted signal kills the child at once (SIGKILL); disposing kills it and resolves when it is gone.
  * M3 A child whose owner dies by SIGKILL meets a broken pipe at its next or current write and ends.
+ * M4 In a sandbox, of all files that are not the system's it can open that one alone (SB1), and its memory has an end (SB2).
  */
 import { spawn } from 'node:child_process';
 import { Readable } from 'node:stream';
 import { invariant, TroupeError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { childEnvironment } from '../config.ts';
+import { asset } from '../process/assets.ts';
+import { confined, NO_SANDBOX, type Sandbox } from '../process/sandbox.ts';
 import { Complaints } from './complaints.ts';
 import type { MediaExit, MediaRun } from './media-run.ts';
+
+/** A program by its absolute path, in no sandbox or in one. */
+export type MediaProgram = string | { readonly binary: string; readonly sandbox: Sandbox };
 
 /** Demuxers of single media files. Absent on purpose: whatever opens further files (concat, hls, dash, image2 …). */
 const FORMATS = [
@@ -27,6 +33,37 @@ export function inputArguments(path: string): string[] {
   ];
 }
 
+export const binaryOf = (program: MediaProgram): string => (typeof program === 'string' ? program : program.binary);
+
+export const inSandbox = (
+  { ffmpeg, ffprobe }: { readonly ffmpeg: string; readonly ffprobe: string },
+  sandbox: Sandbox,
+): { readonly ffmpeg: MediaProgram; readonly ffprobe: MediaProgram } => ({
+  ffmpeg: { binary: ffmpeg, sandbox },
+  ffprobe: { binary: ffprobe, sandbox },
+});
+
+/** SB4 for `findSandbox`: a program really starts in it and tells its version. @throws Error saying what it complained of */
+export async function answersIn(binary: string, option: string, sandbox: Sandbox): Promise<void> {
+  await using child = new MediaProcess({ binary, sandbox }, [option], AbortSignal.timeout(LIMITS.toolStartMs));
+  child.stdout.resume();
+  const { code, signal } = await child.exited;
+  if (code !== 0) throw new Error(child.complaints.last() || `it ended with ${signal ?? code}`);
+}
+
+/** M4: the command that runs a program on the file that `inputArguments` put among its arguments. */
+function commandOf(media: MediaProgram, args: readonly string[]): ReturnType<typeof confined> {
+  const { binary, sandbox } = typeof media === 'string' ? { binary: media, sandbox: NO_SANDBOX } : media;
+  const input = args[args.indexOf('-i') + 1];
+  const readable = [...broughtFiles(binary), ...(input?.startsWith('file:') ? [input.slice('file:'.length)] : [])];
+  const bounds = { as: LIMITS.mediaBytes, nofile: LIMITS.mediaFiles, fsize: 0 };
+  return confined(sandbox, binary, args, { bounds, readable });
+}
+
+/** What `npm run setup` brought starts through a script, and has its libraries beside it. */
+const broughtFiles = (binary: string): string[] =>
+  binary.startsWith(asset('.troupe', 'bin')) ? [asset('.troupe', 'ffmpeg')] : [];
+
 export class MediaProcess implements MediaRun {
   readonly stdout: Readable;
   readonly side: Readable;
@@ -35,9 +72,10 @@ export class MediaProcess implements MediaRun {
   readonly #kill: () => void;
   readonly #signal: AbortSignal;
 
-  constructor(binary: string, args: readonly string[], signal: AbortSignal) {
+  constructor(media: MediaProgram, args: readonly string[], signal: AbortSignal) {
     signal.throwIfAborted();
-    const child = spawn(binary, args, {
+    const command = commandOf(media, args);
+    const child = spawn(command.program, command.args, {
       stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
       env: childEnvironment(),
       shell: false,
@@ -57,7 +95,7 @@ export class MediaProcess implements MediaRun {
       reject(
         new TroupeError(
           'decode_failed',
-          `cannot start ${binary}: ${cause.message}. Run \`npm run setup\`, or set TROUPE_FFMPEG.`,
+          `cannot start ${command.program}: ${cause.message}. Run \`npm run setup\`, or set TROUPE_FFMPEG.`,
         ),
       ),
     );
@@ -66,7 +104,8 @@ export class MediaProcess implements MediaRun {
     this.#signal = signal;
     this.#kill = () => {
       child.kill('SIGKILL');
-      for (const stream of [stdout, stderr, side]) stream.destroy();
+      // Not stderr: it closes when all are gone that had it, which in a sandbox is a moment after the child (M2).
+      for (const stream of [stdout, side]) stream.destroy();
     };
     signal.addEventListener('abort', this.#kill, { once: true });
   }
