@@ -16,6 +16,8 @@ if (role === 'decoder-thread') {
   await (await import('./infra/inference/worker.ts')).serve();
 } else if (role === 'runner') {
   await (await import('./runner-main.ts')).main();
+} else if (role === 'model-trial') {
+  await (await import('./infra/inference/trial-main.ts')).main();
 } else {
   await (await import('./cli/main.ts')).main(process.argv.slice(2));
 }

@@ -66,6 +66,7 @@ import { dataIdentity, forgetEndpoint, openDataFolder, writeEndpoint } from './i
 import { cpuClass } from './infra/inference/cpu-class.ts';
 import { openModelCatalog } from './infra/inference/model-catalog.ts';
 import { ENGINE } from './infra/inference/onnxruntime.ts';
+import { modelTrial } from './infra/inference/trial.ts';
 import { natsBus } from './infra/nats/bus.ts';
 import { connect, withoutPassword } from './infra/nats/connection.ts';
 import { lockFile } from './infra/nats/data-lock.ts';
@@ -243,7 +244,12 @@ export async function startNode(
     const sandbox = await trying;
     const models =
       parts.models ??
-      (await openModelCatalog({ dirs: [asset('models'), path.join(config.data, 'models')], roots: config.roots }));
+      (await openModelCatalog({
+        dirs: [asset('models'), path.join(config.data, 'models')],
+        roots: config.roots,
+        // Who runs none only lists them.
+        ...(sandbox === null ? {} : { trial: await modelTrial({ sandbox, known: triedModels(config.data) }) }),
+      }));
 
     // ── runners ──
     const hosts = await supervise('partitions', DYNAMIC);
@@ -588,6 +594,9 @@ export async function startNode(
     throw error;
   }
 }
+
+/** What ships, then what this node found out. */
+const triedModels = (data: string): string[] => [asset('models', 'tried.json'), path.join(data, 'tried-models.json')];
 
 /** @throws TroupeError unavailable: the level that is demanded does not work here */
 async function sandboxOf(config: NodeConfig, decoder: DecoderChoice, log: (line: string) => void): Promise<Sandbox> {

@@ -4,6 +4,7 @@
  * A1 With a token, everything but `/healthz` wants it; it is compared in constant time.
  * A2 Bound to loopback, the Host header must name loopback (or the bound host): a foreign name that resolves to 127.0.0.1 is
  *    how a web page reaches a local server.
+ *    Who names two hosts, in two headers or in the target too, is refused: a proxy in between may have gone by the other one.
  * A3 A web page of another origin gets nothing. Only opening an address in the browser (a plain GET navigation) may start elsewhere.
  * A4 A browser sends no Bearer when somebody opens an address. For the page that describes the API, and what it loads, the
  *    token may also be the password of Basic, which a browser asks for. Nothing else takes it.
@@ -24,6 +25,9 @@ export function accessCheck(options: AccessOptions): (request: FastifyRequest, r
   const bound = hostName(options.host);
   return async (request, reply) => {
     const { host = '', origin } = request.headers;
+    if (namesOthers(request, host)) {
+      throw new TroupeError('invalid_request', 'The request names more than one host.');
+    }
     if (isLoopback(bound) && !isLoopback(hostName(host)) && hostName(host) !== bound) {
       throw new TroupeError(
         'forbidden',
@@ -69,6 +73,13 @@ const isPage = ({ routeOptions: { url = '' } }: FastifyRequest): boolean => url 
 /** Over plain HTTP a browser sends no Sec-Fetch-* to another host; but it says that it wants a page. */
 const opensPage = (request: FastifyRequest): boolean =>
   isPage(request) && (request.headers.accept ?? '').includes('text/html');
+
+/** A second Host header, be it equal: HTTP wants one. Or a target like `http://host/path` of another host. */
+function namesOthers({ raw: { rawHeaders, url = '' } }: FastifyRequest, host: string): boolean {
+  const names = rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'host');
+  const target = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url)?.[1];
+  return names.length > 1 || (target !== undefined && target !== host);
+}
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 

@@ -64,6 +64,17 @@ export const LIMITS = {
   modelClasses: 10_000,
   /** Boxes a model proposes per frame; a 4096² input on grids 8/16/32 has 344,064. */
   modelAnchors: 400_000,
+  /**
+   * What a model may take when it is tried: memory that it writes to (a session of yolov8x at 1280² takes some 2 GiB), and time
+   * from when the process has started. A refusal holds for a minute; so many are remembered.
+   */
+  trialBytes: 4 * 1024 * KIB * KIB,
+  trialMs: 10_000,
+  trialStartMs: 30_000,
+  trialAgainMs: 60_000,
+  trialRefusals: 256,
+  /** Models of which is kept in DATA that they work. */
+  trialsKept: 1024,
   /** Boxes over the record threshold that NMS considers, best first: bounds a frame's post-processing to some 50 ms. */
   candidatesPerFrame: 30_000,
   /**
@@ -246,4 +257,5 @@ invariant(
   (LIMITS.modelSide / 8) ** 2 * (1 + 1 / 4 + 1 / 16) <= LIMITS.modelAnchors,
   'the largest input must be usable with grids 8/16/32',
 );
+invariant(LIMITS.modelBytes * 4 <= LIMITS.trialBytes, 'a tried model is read, copied, and loaded');
 invariant(LIMITS.detectionsPerFrame <= LIMITS.candidatesPerFrame, 'NMS must see at least what it may keep');

@@ -38,7 +38,7 @@ test('only config.ts reads process.env', () => {
 });
 
 test('processes and threads begin in five places, and roles of our own only through self-exec', () => {
-  // self-exec: runners and threads, for supervisors; server-process: nats-server, for the embedded one's supervisor; media-process: ffmpeg, for the
+  // self-exec: runners and threads, for supervisors, and the trial of a model, awaited on the spot; server-process: nats-server, for the embedded one's supervisor; media-process: ffmpeg, for the
   // decoder that owns it; nats-binary and data-lock: `--version` and flock(1), awaited on the spot.
   const starters = linesWith(source, /from 'node:child_process'|import \{ Worker\b.*from 'node:worker_threads'/);
   assert.equal([...new Set(starters.map(line => line.replace(/:\d+$/, '')))].toSorted(), [
@@ -52,6 +52,7 @@ test('processes and threads begin in five places, and roles of our own only thro
     /\b(selfExec|processLauncher|startEmbeddedNats|startServerProcess)\(/.test(read(file)),
   );
   assert.equal(callers.toSorted(), [
+    'src/infra/inference/trial.ts',
     'src/infra/nats/embedded-server.ts',
     'src/infra/nats/server-process.ts',
     'src/infra/process/launcher.ts',
@@ -107,8 +108,8 @@ test('the lock file names no registry: everyone installs from their own', () => 
   assert.equal(linesWith(['package-lock.json'], /"resolved": "[a-z+]+:|registry/), []);
 });
 
-test('every test that FAILURE_MODES.md and LOG.md name is there', () => {
-  const cited = ['docs/FAILURE_MODES.md', 'docs/LOG.md'].flatMap(doc =>
+test('every test that FAILURE_MODES.md, LOG.md and SECURITY.md name is there', () => {
+  const cited = ['docs/FAILURE_MODES.md', 'docs/LOG.md', 'docs/SECURITY.md'].flatMap(doc =>
     [...read(doc).matchAll(/`(tests\/[^`]+\.ts)`: "([^"]+)"/g)].map(([, file = '', name = '']) => ({
       doc,
       file,

@@ -6,6 +6,7 @@
  * C2 A name finds a model folder's file and nothing else; the first folder that has it wins.
  * C3 A replaced file is noticed at the next `resolve`: what was read is kept per (path, size, time of change).
  * C4 An unusable file in a model folder does not keep the others from being used; asked for by name it says why.
+ * C5 What `resolve` returns has been tried (trial.ts). What is listed has only been read, so that a start tries nothing.
  */
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
@@ -25,6 +26,8 @@ export interface ModelCatalogOptions {
   readonly dirs: readonly string[];
   /** Folders below which models may be named by path. */
   readonly roots: readonly string[];
+  /** Whether a model may be used at all; it throws why not. Without one every model that can be read may. */
+  readonly trial?: (model: LocalModel) => Promise<void>;
 }
 
 export async function openModelCatalog(options: ModelCatalogOptions): Promise<ModelCatalog> {
@@ -43,12 +46,14 @@ interface CacheEntry {
 class FileCatalog implements ModelCatalog {
   readonly #dirs: readonly string[];
   readonly #roots: readonly string[];
+  readonly #trial: (model: LocalModel) => Promise<void>;
   readonly #registered = new Map<string, LocalModel>();
   /** By real path. As many entries as model files were asked for. */
   readonly #cache = new Map<string, CacheEntry>();
 
-  constructor({ dirs, roots }: ModelCatalogOptions) {
+  constructor({ dirs, roots, trial = async () => {} }: ModelCatalogOptions) {
     this.#dirs = dirs;
+    this.#trial = trial;
     this.#roots = [...roots, ...dirs];
   }
 
@@ -66,6 +71,12 @@ class FileCatalog implements ModelCatalog {
   }
 
   async resolve(nameOrPath: string): Promise<LocalModel> {
+    const model = await this.#find(nameOrPath);
+    await this.#trial(model); // C5
+    return model;
+  }
+
+  async #find(nameOrPath: string): Promise<LocalModel> {
     const registered = await this.#registeredModel(nameOrPath);
     if (registered !== null) return registered;
     if (!nameOrPath.endsWith(EXTENSION)) {

@@ -23,3 +23,9 @@ export const asset = (...parts: readonly string[]): string => path.join(root, ..
 /** Absolute path of a file of an npm package that is not imported but read. */
 export const part = (name: string, ...parts: readonly string[]): string =>
   asset(typeof TROUPE_BUNDLE === 'undefined' ? 'node_modules' : 'parts', name, ...parts);
+
+/** What a process of ours reads to run: its code and its packages; no settings, which may hold secrets. */
+export const programFiles = (): string[] =>
+  ['package.json', 'src', 'models', 'node_modules', '.troupe/code-cache', 'troupe.mjs', 'parts']
+    .map(name => asset(name))
+    .filter(existsSync);

@@ -13,7 +13,7 @@
  */
 import { lstatSync, readlinkSync } from 'node:fs';
 import Type, { type Static } from 'typebox';
-import { TroupeError } from '../../domain/errors.ts';
+import { TroupeError, toProblem } from '../../domain/errors.ts';
 import { SandboxLevel } from '../../domain/node.ts';
 import type { SandboxWish } from '../config.ts';
 import { findProgram } from './find-program.ts';
@@ -117,7 +117,7 @@ export async function findSandbox(
       await attempt(sandbox);
       return true;
     } catch (error) {
-      lacks.push(`${sandbox.level} does not work here: ${error instanceof Error ? error.message : error}. ${toDo}`);
+      lacks.push(`${sandbox.level} does not work here: ${toProblem(error).message}. ${toDo}`);
       return false;
     }
   };
