@@ -118,18 +118,23 @@ export function settings(flags: Flags = {}, { env, cwd }: Surroundings = here())
     const label = flag === undefined ? variable : `--${name}`;
     const value = typeof text === 'string' ? fromText(text, name, 'type' in schema ? schema.type : '') : text;
     const errors = problemsOf(Options, { [name]: value });
-    if (errors.length > 0) throw invalidRequest(name === 'token' ? label : `${label} ${String(text)}`, errors);
+    if (errors.length > 0) throw invalidRequest(SECRET.has(name) ? label : `${label} ${String(text)}`, errors);
     given[name] = value;
   }
   return given;
 }
+
+/** What an error does not quote: it may be a password, or have one in it. */
+const SECRET: ReadonlySet<string> = new Set(['token', 'nats']);
 
 function fileOptions(file: string): Options {
   let given: Readonly<Record<string, unknown>>;
   try {
     given = parseToml(readIfThere(file) ?? '');
   } catch (error) {
-    if (error instanceof TomlError) throw refuse(`${file}: ${error.message.trimEnd()}\nCorrect that line.`);
+    // Only the first line: the rest quotes the file, and its neighbouring lines may hold a token.
+    if (error instanceof TomlError)
+      throw refuse(`${file}:${error.line}: ${error.message.split('\n')[0]}. Correct that line.`);
     throw error;
   }
   const known = Object.keys(Options.properties);
