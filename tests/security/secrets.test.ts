@@ -2,7 +2,7 @@
 /** Where a secret must never be: a node with a token and a NATS password is looked at from every side. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, globSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -115,6 +115,7 @@ test('no secret is in a log, a state, a message, an answer, an error, a file or 
     }
     const files = globSync('data/**/*', { cwd: place.folder, withFileTypes: true }).filter(entry => entry.isFile());
     assert.ok(files.length > 1);
+    assert.is(statSync(place.data).mode & 0o777, 0o700, 'others may not look into DATA');
     for (const { parentPath, name } of files) {
       assert.equal(secretsIn(readFileSync(path.join(parentPath, name), 'latin1')), [], name);
     }
