@@ -384,4 +384,29 @@ test('a reader that was away for more transitions than are kept goes on with tho
   assert.is(states(second).at(-1), 'inactive');
 });
 
+test('EV2: and none of the run before, when its end is among the transitions that are no longer kept', async () => {
+  await using stage = new Stage();
+  const node = stage.node();
+  const play = active();
+  await stage.commit(play);
+  apply(node, 0, 3);
+  const first = await stage.read(node);
+  first.stop();
+  completed(play);
+  play.command('start', { from: 'start' });
+  for (let i = 0; i < 12; i++) {
+    play.placing();
+    play.placed();
+    play.progressed(END + 2);
+    play.toStopped();
+    play.command('start');
+  }
+  await stage.commit(play);
+  apply(node, 3, 5);
+  const second = await stage.read(node, { after: first.position });
+  apply(node, 5, LOG.entries.length);
+  await stage.pass();
+  assert.equal([...frames(first), ...frames(second)], [...upTo(FRAMES), ...upTo(64)]);
+});
+
 test.run();
