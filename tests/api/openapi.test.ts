@@ -156,8 +156,8 @@ test('every example fits its own schema, and the examples work together on a fre
     const id = operation.parameters?.find(p => p.in === 'path')?.example;
     const response = await api.fetch(path.replace('{id}', String(id)));
     const isEndless = response.headers.get('content-type') === 'text/event-stream';
-    const body = isEndless ? await response.body?.cancel() : await response.text();
-    assert.is(response.status, 200, `${name}: ${body}`);
+    assert.is(response.status, 200, `${name}: ${isEndless ? '' : await response.text()}`);
+    if (isEndless) await response.body?.cancel();
   }
 });
 

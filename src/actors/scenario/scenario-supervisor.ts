@@ -670,7 +670,7 @@ const publish = <T extends ScenarioFactType>(
   context: Context,
   type: T,
   body: Static<(typeof SCENARIO_FACTS)[T]['schema']>,
-): void => context.publish(type, body as Readonly<Record<string, unknown>>);
+): void => context.publish(type, body);
 
 /** X1: the segment, when the message speaks of its current attempt. */
 function currentOf(doc: ScenarioDoc, ref: AttemptBody): SegmentDoc | null {
