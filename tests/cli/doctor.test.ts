@@ -14,7 +14,7 @@ test.after(() => place[Symbol.dispose]());
 const find = (items: readonly Finding[], what: string): Finding => {
   const found = items.find(item => item.what === what);
   assert.ok(found, what);
-  return found as Finding;
+  return found;
 };
 
 test('doctor exits 0 where a model can run over a video, and names each part', async () => {

@@ -247,7 +247,10 @@ for (const [i, [name, headers]] of odd.entries()) {
 }
 
 test('nothing of all this was a defect of the node', () => {
-  assert.equal(node.log, []);
+  assert.equal(
+    node.log.filter(line => !line.startsWith('sandbox: ')),
+    [],
+  );
 });
 
 test.run();

@@ -76,7 +76,7 @@ test(`${MUTANTS} mutated models each get a verdict within 10 s, and no defect`, 
   );
   const seeds = (what: string): number[] => verdicts.filter(verdict => verdict.what === what).map(({ seed }) => seed);
   console.log(
-    `\n  ${seeds('works').length} work, ${seeds('model_unsupported').length} are refused, ${seeds('inference_failed').length} fail; onnxruntime died of seeds [${seeds('died')}], was late with [${seeds('late')}]`,
+    `\n  ${seeds('works').length} work, ${seeds('model_unsupported').length} are refused, ${seeds('inference_failed').length} fail; onnxruntime died of seeds [${seeds('died').join(', ')}], was late with [${seeds('late').join(', ')}]`,
   );
   assert.ok(seeds('works').length > MUTANTS / 10 && seeds('model_unsupported').length > MUTANTS / 10);
 });

@@ -67,6 +67,10 @@ export class SharedPipeReader extends Readable {
   }
 
   override _read(size: number): void {
+    this.#next(size);
+  }
+
+  #next(size: number): void {
     const { counts, bytes } = this.#pipe;
     const written = Atomics.load(counts, WRITTEN);
     const read = Atomics.load(counts, READ);
@@ -86,7 +90,7 @@ export class SharedPipeReader extends Readable {
 
   async #readLater(written: number, size: number): Promise<void> {
     await Atomics.waitAsync(this.#pipe.counts, WRITTEN, written).value;
-    if (!this.destroyed) this._read(size);
+    if (!this.destroyed) this.#next(size);
   }
 
   /** Lets go of a wait for a writer that writes no more. */
