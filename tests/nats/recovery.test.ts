@@ -10,6 +10,7 @@ import { ask } from '../../src/infra/nats/outcome.ts';
 import { natsStateStore } from '../../src/infra/nats/state-store.ts';
 import { bytes, collect, type NatsBackend, natsBackend, refusal, text } from '../contract/backends.ts';
 import { framesRecord, openRecord } from '../support/log-records.ts';
+import { freeze } from '../support/processes.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 const test = suite('recovery');
@@ -129,7 +130,7 @@ test('SS3: a watch is not current before the leader’s newest message, whatever
 test('NC2: a write under way when the server dies ends at once, as unknown', async () => {
   const { a, server } = backend;
   const bucket = await a.bucket('unknown');
-  process.kill(server.pid(), 'SIGSTOP');
+  await freeze(server.pid());
   const writing = refusal(bucket.put('actor.x', bytes('1'), 0));
   await server.kill();
   const end = await writing;
@@ -141,7 +142,7 @@ test('NC2: a write under way when the server dies ends at once, as unknown', asy
 test('a server that stays silent makes a write unknown and a read unavailable', async () => {
   const { a, server } = backend;
   const bucket = await a.bucket('silent');
-  process.kill(server.pid(), 'SIGSTOP');
+  await freeze(server.pid());
   const [written, read] = await Promise.all([
     refusal(bucket.put('actor.x', bytes('1'), 0)),
     refusal(bucket.get('actor.x')),
@@ -181,7 +182,7 @@ test('a question that nobody answers is asked again while its time lasts; an err
 
 test('a client that closes while its server dies is closed', async () => {
   const { natsA, server } = backend;
-  process.kill(server.pid(), 'SIGSTOP');
+  await freeze(server.pid());
   const closing = natsA.close();
   await server.kill();
   await closing;

@@ -1,5 +1,6 @@
 /** What the kernel says of processes. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { waitUntil } from './wait-until.ts';
 
 /** A zombie that waits for its parent is gone as far as anybody can tell. */
 export function isRunning(pid: number): boolean {
@@ -37,4 +38,14 @@ export function descendants(of: number): number[] {
   }
   const below = (pid: number): number[] => (children.get(pid) ?? []).flatMap(child => [child, ...below(child)]);
   return below(of);
+}
+
+/** SIGSTOP; resolves when every thread stands still: one that runs on another core answers for a moment yet. */
+export async function freeze(pid: number): Promise<void> {
+  process.kill(pid, 'SIGSTOP');
+  const tasks = `/proc/${pid}/task`;
+  if (!existsSync(tasks)) return;
+  await waitUntil(`process ${pid} stands still`, () =>
+    readdirSync(tasks).every(task => /^State:\s+T/m.test(readFileSync(`${tasks}/${task}/status`, 'utf8'))),
+  );
 }
