@@ -11,6 +11,7 @@ import { isAllowed } from './licences.mjs';
 
 const file = process.argv[2] ?? new URL('../package-lock.json', import.meta.url);
 const { lockfileVersion, packages } = JSON.parse(readFileSync(file, 'utf8'));
+const { workspaces = [] } = packages[''];
 const wrong = lockfileVersion === 3 ? [] : [`it has version ${lockfileVersion}, not 3`];
 for (const [folder, entry] of Object.entries(packages)) {
   const name = folder.split('node_modules/').at(-1) || 'this package';
@@ -20,13 +21,14 @@ for (const [folder, entry] of Object.entries(packages)) {
       if (/[:/]/.test(range)) say(`wants ${wanted} as ${range}`); // K1
     }
   }
-  if (folder === '') continue;
+  // Our own folders, and npm's links to them.
+  if (folder === '' || workspaces.includes(folder) || (entry.link && workspaces.includes(entry.resolved))) continue;
   if (entry.resolved !== undefined || entry.link || (entry.name ?? name) !== name) {
     say(`comes from ${entry.resolved ?? entry.name ?? 'a folder'}`); // K1
   }
   if (!/^\d+\.\d+\.\d+/.test(entry.version ?? '')) say(`has no version but ${entry.version}`);
   if (!/^sha512-[A-Za-z0-9+/]{86}==$/.test(entry.integrity ?? '') && !isForeignTool(entry)) say('has no SHA-512'); // K2
-  if (!isAllowed(entry.license)) say(`has the licence ${entry.license}`); // K3
+  if (!isAllowed(name, entry.license)) say(`has the licence ${entry.license}`); // K3
 }
 if (wrong.length > 0) {
   process.stderr.write(`package-lock.json cannot be trusted:\n${wrong.map(line => `  ${line}\n`).join('')}`);

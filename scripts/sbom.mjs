@@ -21,16 +21,18 @@ const components = new Map(
 );
 
 const { packages } = JSON.parse(readFileSync(path.join(root, 'package-lock.json'), 'utf8'));
+const { workspaces = [] } = packages[''];
 const wrong = [];
-for (const [folder, { version, integrity }] of Object.entries(packages)) {
-  if (folder === '') continue;
-  const name = `${folder.split('node_modules/').at(-1)}@${version}`;
+for (const [folder, { version, integrity, link }] of Object.entries(packages)) {
+  if (folder === '' || workspaces.includes(folder) || link) continue;
+  const bare = folder.split('node_modules/').at(-1);
+  const name = `${bare}@${version}`;
   const component = components.get(name);
   const licences = (component?.licenses ?? []).map(
     ({ license, expression }) => expression ?? license?.id ?? license?.name,
   );
   if (component === undefined) wrong.push(`${name} is missing`);
-  else if (licences.length === 0 || !licences.every(isAllowed))
+  else if (licences.length === 0 || !licences.every(licence => isAllowed(bare, licence)))
     wrong.push(`${name} has the licence ${licences.join(', ') || 'none'}`);
   else if (integrity !== undefined && !component.hashes?.some(({ alg }) => alg === 'SHA-512'))
     wrong.push(`${name} has no hash`);

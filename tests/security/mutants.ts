@@ -1,8 +1,11 @@
 /** Seeded mutations of files: the same seed, the same mutant. */
 import { SeededRandom } from '../../src/infra/memory/seeded-random.ts';
 
-/** One to four changes, each of a kind that has broken parsers: lengths that lie, blocks missing, doubled, or of noise. */
-export function mutant(original: Uint8Array, seed: number): Buffer {
+/**
+ * One to four changes, each of a kind that has broken parsers: lengths that lie, blocks missing, doubled, or of noise.
+ * @param inPlace nothing moves: in a format of nested lengths everything else ends at the outermost one
+ */
+export function mutant(original: Uint8Array, seed: number, inPlace = false): Buffer {
   const random = new SeededRandom(seed);
   const below = (n: number): number => Math.floor(random.float() * n);
   let bytes = Buffer.from(original);
@@ -11,7 +14,7 @@ export function mutant(original: Uint8Array, seed: number): Buffer {
     const at = below(random.float() < 0.5 ? Math.min(512, bytes.length) : bytes.length);
     const size = 1 + below(64);
     const before = bytes.subarray(0, at);
-    switch (below(7)) {
+    switch (below(inPlace ? 3 : 7)) {
       case 0:
         for (let i = 0; i < 1 + size / 8; i++) bytes[below(bytes.length)] = below(256);
         break;
@@ -22,7 +25,7 @@ export function mutant(original: Uint8Array, seed: number): Buffer {
         );
         break;
       case 2:
-        bytes = Buffer.concat([before, bytes.subarray(at + size)]);
+        bytes.fill(0, at, Math.min(at + size, bytes.length));
         break;
       case 3:
         bytes = Buffer.concat([before, bytes.subarray(at, at + size), bytes.subarray(at)]);
@@ -35,7 +38,7 @@ export function mutant(original: Uint8Array, seed: number): Buffer {
         ]);
         break;
       case 5:
-        bytes.fill(0, at, Math.min(at + size, bytes.length));
+        bytes = Buffer.concat([before, bytes.subarray(at + size)]);
         break;
       case 6:
         bytes = Buffer.from(bytes.subarray(0, Math.max(8, at)));
