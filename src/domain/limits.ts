@@ -36,7 +36,7 @@ export const LIMITS = {
   orchestratorSenders: 64,
   /** Refusals that a scenario is told of, and the length of each. */
   refusalsTold: 16,
-  refusalChars: 200,
+  refusalChars: 400,
   /** A scenario's `reason`. */
   reasonChars: 1000,
   /** Models that a node names as warm. */

@@ -1,6 +1,7 @@
 /** The one door to onnxruntime: its version, its settings, and loading it without telemetry. */
 import type { InferenceSession } from 'onnxruntime-node';
 import onnxruntime from 'onnxruntime-node/package.json' with { type: 'json' };
+import { TroupeError } from '../../domain/errors.ts';
 
 /** Part of the engine; known without loading the native library. */
 export const ENGINE = { onnxruntime: onnxruntime.version, provider: 'cpu' } as const;
@@ -22,3 +23,15 @@ export const SESSION_OPTIONS = {
   logSeverityLevel: 3,
   extra: { session: { load_model_format: 'ONNX' } },
 } as const satisfies InferenceSession.SessionOptions;
+
+export function cannotLoad(message: string): TroupeError {
+  const why = withoutPlace(message);
+  const advice = 'Check that it runs there, or export it again.';
+  return new TroupeError(
+    'model_unsupported',
+    `onnxruntime ${ENGINE.onnxruntime} cannot load the model: ${why} ${advice}`,
+  );
+}
+
+/** Its errors begin with a line of its own source. */
+const withoutPlace = (message: string): string => message.replace(/^\S+\.(cc|h):\d+ .*?\) (?=[A-Z])/s, '').trim();

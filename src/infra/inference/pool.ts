@@ -18,7 +18,7 @@ import type { LocalModel } from '../../domain/model.ts';
 import type { Detection } from '../../domain/prediction.ts';
 import { selfThread } from '../process/self-exec.ts';
 import { readModelFile, sha256 } from './model-file.ts';
-import { disableTelemetry, ENGINE } from './onnxruntime.ts';
+import { cannotLoad, disableTelemetry, ENGINE } from './onnxruntime.ts';
 import { withPrologue } from './prologue.ts';
 import type { FromWorker, ToWorker, WorkerAssignment } from './worker-message.ts';
 
@@ -80,7 +80,8 @@ async function open(options: InferenceOptions, idle: Thread[], signal: AbortSign
   }
 }
 
-async function modelBytes({ file, info }: LocalModel): Promise<Uint8Array> {
+/** What onnxruntime gets to load. @throws TroupeError model_unsupported: it is another file by now */
+export async function modelBytes({ file, info }: LocalModel): Promise<Uint8Array> {
   const bytes = await readModelFile(file);
   if ((await sha256(bytes)) !== info.sha256) {
     throw new TroupeError(
@@ -152,12 +153,7 @@ class WorkerPool implements InferencePool {
     thread.on('message', (message: FromWorker) => {
       if (message.kind === 'ready') ready();
       else if (message.kind === 'unusable') {
-        this.fail(
-          new TroupeError(
-            'model_unsupported',
-            `onnxruntime ${ENGINE.onnxruntime} cannot load the model: ${withoutPlace(message.message)} Check that it runs there, or export it again.`,
-          ),
-        );
+        this.fail(cannotLoad(message.message));
       } else this.#answered(session, message);
     });
   }
@@ -240,9 +236,6 @@ class WorkerPool implements InferencePool {
     await Promise.all(this.#sessions.map(session => session.exited)); // IP4
   }
 }
-
-/** onnxruntime's errors begin with a line of its own source. */
-const withoutPlace = (message: string): string => message.replace(/^\S+\.(cc|h):\d+ .*?\) (?=[A-Z])/s, '').trim();
 
 const CLOSED = (): TroupeError => new TroupeError('inference_failed', 'the inference pool was closed');
 

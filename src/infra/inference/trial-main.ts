@@ -1,37 +1,42 @@
-/** The process in which a model is tried: told one, it does with it what a runner would do, on an empty picture, and says how it went. */
+/**
+ * The process in which a model is tried: told one, it loads it and runs it once on an empty picture, and says how that went. What
+ * the numbers are that come out is not judged: a model may have none for such a picture.
+ */
 import { once } from 'node:events';
-import { FrameRing } from '../../actors/ports/frame-ring.ts';
-import type { InferenceFactory } from '../../actors/ports/inference.ts';
-import { toProblem } from '../../domain/errors.ts';
+import type { InferenceSession } from 'onnxruntime-node';
+import { TroupeError, toProblem } from '../../domain/errors.ts';
 import type { LocalModel } from '../../domain/model.ts';
-import { inferenceFactory } from './pool.ts';
+import { cannotLoad, disableTelemetry, SESSION_OPTIONS } from './onnxruntime.ts';
+import { modelBytes } from './pool.ts';
 import type { TrialWord } from './trial.ts';
 
 export async function main(): Promise<void> {
   process.once('disconnect', () => process.kill(process.pid, 'SIGKILL')); // our node is gone
   const told = once(process, 'message');
   const say = (word: TrialWord): unknown => process.send?.(word);
-  const inference = inferenceFactory(1); // its thread loads onnxruntime meanwhile
+  disableTelemetry();
+  const onnxruntime = await import('onnxruntime-node');
   say({ kind: 'ready' });
   const [model] = (await told) as [LocalModel];
-  await run(inference, model).then(
+  await run(onnxruntime, model).then(
     () => say({ kind: 'works' }),
     (error: unknown) => say({ kind: 'fails', message: toProblem(error).message }),
   );
 }
 
-async function run(inference: InferenceFactory, model: LocalModel): Promise<void> {
+async function run({ InferenceSession, Tensor }: typeof import('onnxruntime-node'), model: LocalModel): Promise<void> {
+  const bytes = await modelBytes(model);
+  let session: InferenceSession;
+  try {
+    session = await InferenceSession.create(bytes, SESSION_OPTIONS);
+  } catch (error) {
+    throw error instanceof Error ? cannotLoad(error.message) : error;
+  }
   const { width, height } = model.info.input;
-  const ring = new FrameRing(1, 3 * width * height);
-  const options = {
-    model,
-    ring,
-    picture: { width, height },
-    workers: 1,
-    recordThreshold: 0.1,
-    iou: 0.5,
-    classIds: null,
-  };
-  await using pool = await inference.open(options, new AbortController().signal);
-  await pool.infer(ring.acquire() ?? 0);
+  const picture = new Tensor('uint8', new Uint8Array(3 * width * height), [1, 3, height, width]);
+  try {
+    await session.run({ [session.inputNames[0] ?? '']: picture });
+  } catch (cause) {
+    throw new TroupeError('inference_failed', cause instanceof Error ? cause.message : String(cause), { cause });
+  }
 }
