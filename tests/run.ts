@@ -5,7 +5,7 @@
  *    uvu exits 0 on suites that it never ran and on hooks that threw, so its exit code alone proves nothing.
  * T2 A pattern that is part of no file's path is an error.
  * T3 A file that is over its time is killed with every process it started in its group.
- * T4 Files in tests/e2e and files that begin with `// serial` run alone, after the others.
+ * T4 Files that begin with `// serial` run alone, after the others: what they measure or limit in time wants the machine.
  * T5 The last line of the output is `N passed, N failed[, N skipped]`; the exit code is 0 only when nothing failed.
  */
 import { spawn } from 'node:child_process';
@@ -160,7 +160,6 @@ function complaintOf(end: FileEnd): string | null {
 }
 
 function isSerial(file: string): boolean {
-  if (file.startsWith('tests/e2e/')) return true;
   return readFileSync(path.join(root, file), 'utf8').startsWith('// serial');
 }
 

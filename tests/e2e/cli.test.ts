@@ -1,4 +1,3 @@
-// serial
 /** The command line on real nodes, a real video and a real model. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

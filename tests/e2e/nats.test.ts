@@ -1,4 +1,3 @@
-// serial
 /** Troupe by bare NATS: what anyone can do who may publish. */
 import { connect as dial } from 'node:net';
 import { headers } from '@nats-io/transport-node';

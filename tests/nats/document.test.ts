@@ -1,4 +1,3 @@
-// serial
 /**
  * docs/NATS.md as one session: what the `nats` command would say on the wire is said here, and what comes back is held against
  * the lines that follow the command.

@@ -1,4 +1,3 @@
-// serial
 /** Where a secret must never be: a node with a token and a NATS password is looked at from every side. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';

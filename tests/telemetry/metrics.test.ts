@@ -1,4 +1,3 @@
-// serial
 /** What `/metrics` of a real node tells, and what operators read of it. */
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
