@@ -125,7 +125,9 @@ export class TestCluster implements AsyncDisposable {
       `${id} makes way`,
       async () => {
         view = await this.get(node, id);
-        return view.progress.framesDone >= before + frames && view.runners[0]?.state === 'running';
+        // Active: its supervisor knows of the first batch, too.
+        const knows = view.state === 'active' && view.runners[0]?.state === 'running';
+        return knows && view.progress.framesDone >= before + frames;
       },
       60_000,
     );
