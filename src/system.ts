@@ -3,6 +3,7 @@
  *
  *   node/<id>  one_for_one
  *   ├─ nats-server            embedded only; a process
+ *   ├─ disk-watch             embedded only; starts the server anew when a full disk has room again
  *   ├─ membership             the node's lease; who else is there
  *   ├─ runners                simple_one_for_one, temporary; processes          role runner
  *   ├─ node-agent                                                               role runner
@@ -45,7 +46,7 @@ import { HeartbeatFan } from './actors/runtime/heartbeat-fan.ts';
 import { type HostedPartition, hostPartition, type PartitionClaim } from './actors/runtime/partition.ts';
 import { addressOf } from './actors/runtime/partition-host.ts';
 import type { SupervisorFlags } from './actors/runtime/restart-plan.ts';
-import { type ChildSpec, Supervisor, type SupervisorEvent } from './actors/runtime/supervisor.ts';
+import { type ChildHandle, type ChildSpec, Supervisor, type SupervisorEvent } from './actors/runtime/supervisor.ts';
 import { task } from './actors/runtime/task.ts';
 import { isGone, isKeeperAlive } from './actors/scenario/check-runner.ts';
 import { closeLog, purgeLog } from './actors/scenario/log-errands.ts';
@@ -71,6 +72,7 @@ import { natsBus } from './infra/nats/bus.ts';
 import { connect, withoutPassword } from './infra/nats/connection.ts';
 import { lockFile } from './infra/nats/data-lock.ts';
 import { startEmbeddedNats } from './infra/nats/embedded-server.ts';
+import { DiskWatch } from './infra/nats/full-disk.ts';
 import { natsJournal } from './infra/nats/journal.ts';
 import { natsMailbox } from './infra/nats/mailbox.ts';
 import { findNatsServer } from './infra/nats/nats-binary.ts';
@@ -152,6 +154,7 @@ export async function startNode(
     trying.catch(() => {});
     // ── NATS ──
     let natsUrl = config.nats?.url ?? '';
+    let disk: DiskWatch | null = null;
     if (config.nats === null) {
       const binary = findNatsServer({ given: config.programs.natsServer, ...config.programs });
       await child('nats-server', {
@@ -170,6 +173,15 @@ export async function startNode(
           return { pid: server.pid, exited: server.exited.then(ended), stop, kill: stop };
         },
       });
+      const server = (): ChildHandle | null => root.handle('nats-server');
+      const watch = new DiskWatch({
+        dataDir: config.data,
+        log,
+        serverPid: () => server()?.pid ?? null,
+        endServer: () => server()?.stop(),
+      });
+      disk = watch;
+      await child('disk-watch', { start: async () => task(signal => watch.run(signal)) });
     }
     const credsFile = config.nats?.credsFile ?? null;
     const name = `troupe node ${config.node}`;
@@ -481,7 +493,10 @@ export async function startNode(
         if (!serving) return [];
         if (stopping) return ['the node is stopping'];
         const orphans = membership.unowned();
-        return orphans.length === 0 ? [] : [`no live node owns the partitions ${orphans.join(', ')}`];
+        return [
+          ...(disk?.trouble ? [disk.trouble] : []),
+          ...(orphans.length === 0 ? [] : [`no live node owns the partitions ${orphans.join(', ')}`]),
+        ];
       };
       behind = async () => {
         const applied = projection.appliedSeq;

@@ -110,6 +110,18 @@ export const LIMITS = {
    * starts, without what it holds already: on a small or well filled disk it then refuses its own streams.
    */
   natsStoreBytes: 1024 ** 5,
+  /**
+   * The disk of an embedded server: below the first it is called full (a record of the log and its place in the index may not fit);
+   * with the second, for so long, it has room again (a start of the server, its state and the projection's write some MB). A server
+   * that got stuck is started anew at most once in `natsAnewMs`: the root gives a node up that restarts ten children in a minute.
+   */
+  diskFullBytes: 1024 * KIB,
+  diskRoomBytes: 16 * 1024 * KIB,
+  diskRoomMs: 3_000,
+  diskLookMs: 1_000,
+  natsAnewMs: 60_000,
+  /** What is read of nats.log in a look: a server without space writes some lines a second. */
+  diskLogBytes: 256 * KIB,
   /** nats.log is rotated at this size, once. */
   natsLogBytes: 8 * KIB * KIB,
   /** Facts are kept this long and up to this size, refused commands this long; the oldest go first. */
@@ -258,4 +270,5 @@ invariant(
   'the largest input must be usable with grids 8/16/32',
 );
 invariant(LIMITS.modelBytes * 4 <= LIMITS.trialBytes, 'a tried model is read, copied, and loaded');
+invariant(2 * LIMITS.diskFullBytes <= LIMITS.diskRoomBytes, 'the trial of a disk leaves it the room that was found');
 invariant(LIMITS.detectionsPerFrame <= LIMITS.candidatesPerFrame, 'NMS must see at least what it may keep');

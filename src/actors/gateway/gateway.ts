@@ -143,7 +143,9 @@ export class Gateway implements ScenarioGateway, ClusterGateway, EventGateway {
       });
       const answer = await answered;
       if (answer === null)
-        throw unavailable(`no orchestrator answered within ${ANSWER_MS} ms; the command may still be carried out`);
+        throw this.#unavailable(
+          `no orchestrator answered within ${ANSWER_MS} ms; the command may still be carried out`,
+        );
       if (answer.problem !== undefined) throw fromProblem(answer.problem);
       return answer;
     } catch (error) {
@@ -152,7 +154,7 @@ export class Gateway implements ScenarioGateway, ClusterGateway, EventGateway {
         throw new TroupeError('mailbox_full', message, { retryable: true });
       }
       if (error instanceof WriteRetry || error instanceof WriteUnknown)
-        throw unavailable(`NATS did not store the command: ${error.message}`);
+        throw this.#unavailable(`NATS did not store the command: ${error.message}`);
       throw error;
     } finally {
       this.#waiting.delete(token);
@@ -275,6 +277,11 @@ export class Gateway implements ScenarioGateway, ClusterGateway, EventGateway {
     return known.length > 0 ? known : this.#ports.stalled();
   }
 
+  /** A cause that this node knows of stands before what it led to. */
+  #unavailable(why: string): TroupeError {
+    return unavailable([...this.#ports.unready(), why].join('; '));
+  }
+
   async probe(spec: ScenarioSpec): Promise<void> {
     const { bus, directory } = this.#ports;
     const body = toJson(spec);
@@ -308,7 +315,7 @@ export class Gateway implements ScenarioGateway, ClusterGateway, EventGateway {
       if (entry !== null && doc !== null) this.#ports.mirror.learn(id, doc, entry.revision);
     } catch (error) {
       if (error instanceof WriteRetry || error instanceof WriteUnknown)
-        throw unavailable(`NATS does not answer: ${error.message}`);
+        throw this.#unavailable(`NATS does not answer: ${error.message}`);
       throw error;
     }
     if (doc !== null) return doc;
