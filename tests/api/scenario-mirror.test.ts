@@ -3,6 +3,8 @@ import * as assert from 'uvu/assert';
 import { ScenarioMirror } from '../../src/actors/gateway/scenario-mirror.ts';
 import { type Committed, emptyRecord } from '../../src/actors/runtime/committed.ts';
 import { encodeRecord } from '../../src/actors/runtime/record-codec.ts';
+import { TroupeError } from '../../src/domain/errors.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
 import type { ScenarioDoc } from '../../src/domain/scenario-doc.ts';
 import { BUCKETS } from '../../src/domain/subjects.ts';
 import { MemoryServer } from '../../src/infra/memory/memory-server.ts';
@@ -35,6 +37,25 @@ test('a tombstone tells what is deleted, and nothing is kept of an id whose tomb
   assert.equal(await listed(), []);
   mirror.learn('cam', doc, created);
   assert.equal(await listed(), ['cam'], 'no revision of it is remembered');
+  over.abort();
+  await running;
+});
+
+test('J4: a projection without room for what is deleted is asked again, and nothing else is read anew', async () => {
+  const clock = new VirtualClock();
+  const store = new MemoryServer({ clock, partitions: 16 }).stateStore(BUCKETS.state);
+  let asked = 0;
+  const mirror = new ScenarioMirror(store, clock, () => {
+    if (++asked < 3) throw new TroupeError('unavailable', 'no room', { retryable: true });
+  });
+  const over = new AbortController();
+  const running = mirror.run(over.signal);
+  await store.put('scenario.cam', encodeRecord({ ...emptyRecord(1), remnant: { lastRun: 3, lastSeq: 70 } }), 0);
+  for (let looks = 0; looks < 8; looks++) {
+    await clock.advance(LIMITS.storeRetryMs / 2);
+    assert.ok(mirror.current);
+  }
+  assert.is(asked, 3);
   over.abort();
   await running;
 });

@@ -1,63 +1,16 @@
 // serial
 /** A disk that is really full: DATA on a small file system of its own, filled while a video runs. */
-import { execFileSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmdirSync, rmSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { startTestNode } from '../support/node.ts';
+import { SmallDisk, whyNoSmallDisk } from '../support/small-disk.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 const test = suite('full disk');
 
-class SmallDisk implements Disposable {
-  readonly folder = mkdtempSync(path.join(tmpdir(), 'troupe-disk-'));
-  readonly #ballast = path.join(this.folder, 'ballast');
-
-  /** @throws where this user may not mount */
-  constructor() {
-    try {
-      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=80m', 'troupe-test', this.folder], { stdio: 'pipe' });
-    } catch (error) {
-      rmdirSync(this.folder);
-      throw error;
-    }
-  }
-
-  /** To the last page, also what was freed since the last time. */
-  fill(): void {
-    const ballast = openSync(this.#ballast, 'a');
-    try {
-      for (const page = Buffer.alloc(4096); ; ) writeSync(ballast, page);
-    } catch (error) {
-      assert.is((error as NodeJS.ErrnoException).code, 'ENOSPC');
-    } finally {
-      closeSync(ballast);
-    }
-  }
-
-  makeRoom(): void {
-    rmSync(this.#ballast);
-  }
-
-  [Symbol.dispose](): void {
-    execFileSync('umount', ['-l', this.folder]);
-    rmdirSync(this.folder);
-  }
-}
-
-function whyNot(): string | null {
-  if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'only root on Linux mounts a file system';
-  try {
-    using _disk = new SmallDisk();
-    return null;
-  } catch {
-    return 'root may not mount a file system here';
-  }
-}
-
-const lacking = whyNot();
+const lacking = whyNoSmallDisk();
 const name = 'FD1: a full disk is told, and when it has room again everything accepted completes by itself';
 const source = { uri: 'test_videos/test_video.mp4' };
 const slow = { source, model: 'shapes', sampling: { every: 2 } };
@@ -66,7 +19,7 @@ const short = { source, model: 'shapes', sampling: { every: 50 } };
 if (lacking !== null) test.skip(`${name} (${lacking})`, () => {});
 else
   test(name, async () => {
-    using disk = new SmallDisk();
+    using disk = new SmallDisk(80);
     await using node = await startTestNode({ data: path.join(disk.folder, 'data'), workers: 1 });
     const during = () =>
       node.call('POST', '/api/v1/scenarios', { id: 'during', ...short }, { 'idempotency-key': 'once' });

@@ -5,8 +5,10 @@ import Database from 'better-sqlite3';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { PredictionQuery, ProjectionStore } from '../../src/actors/ports/projection.ts';
+import { TroupeError } from '../../src/domain/errors.ts';
 import { atThreshold, type Prediction } from '../../src/domain/prediction.ts';
 import { openProjection } from '../../src/infra/sqlite/projection-store.ts';
+import { SmallDisk, whyNoSmallDisk } from '../support/small-disk.ts';
 import { ENGINE, IDENTITY, LogWriter, prediction } from './log-entries.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
@@ -271,5 +273,37 @@ test('Q1: entries of another stream are refused until the store is reset', () =>
   assert.is(store.position()?.created, other.created);
   store.close();
 });
+
+const noDisk = whyNoSmallDisk();
+const fullDisk = 'J4: a full disk refuses every change as retryable and changes nothing; with room it is made';
+if (noDisk !== null) test.skip(`${fullDisk} (${noDisk})`, () => {});
+else
+  test(fullDisk, () => {
+    using disk = new SmallDisk(4);
+    const store = filled(disk.folder);
+    const more = new LogWriter().run('other', 1, 50).run('cam', 1, 1000).run('cam', 2, 40, null).run('cam', 3, 1000);
+    const before = [all(store), store.position(), store.runs('cam')];
+    disk.fill();
+    const changes = {
+      apply: () => store.apply(IDENTITY, more.entries),
+      forget: () => store.forget('cam', 1, 1_000),
+      reset: () => store.reset(),
+    };
+    for (const [name, change] of Object.entries(changes))
+      assert.throws(
+        change,
+        (error: unknown) => error instanceof TroupeError && error.code === 'unavailable' && error.retryable,
+        name,
+      );
+    assert.equal([all(store), store.position(), store.runs('cam')], before);
+    disk.makeRoom();
+    changes.apply();
+    assert.equal(store.runs('cam'), [1, 2, 3]);
+    changes.forget();
+    assert.equal(store.runs('cam'), [2, 3]);
+    changes.reset();
+    assert.is(store.position(), null);
+    store.close();
+  });
 
 test.run();

@@ -160,14 +160,21 @@ test('J4: a store without room is asked again until it has some, and nothing is 
   const store = openProjection(file);
   const log = new ScriptedLog();
   log.push(new LogWriter().run('cam', 1, 96).entries);
-  const apply = store.apply.bind(store);
-  let refusals = 0;
+  store.apply({ ...IDENTITY, created: 'another stream' }, new LogWriter().run('old', 1, 32).entries);
+  const [apply, reset] = [store.apply.bind(store), store.reset.bind(store)];
+  const asked = { apply: 0, reset: 0 };
+  const noRoom = new TroupeError('unavailable', 'no room', { retryable: true });
   store.apply = (identity, entries) => {
-    if (refusals++ === 0) throw new TroupeError('unavailable', 'no room', { retryable: true });
+    if (asked.apply++ === 0) throw noRoom;
     apply(identity, entries);
   };
+  store.reset = () => {
+    if (asked.reset++ === 0) throw noRoom;
+    reset();
+  };
   await project(log, store);
-  assert.ok(refusals > 1);
+  assert.is(asked.reset, 2);
+  assert.ok(asked.apply > 1);
   assert.equal(frames(store, 'cam', 1), upTo(96));
   store.close();
 });

@@ -5,6 +5,7 @@
  */
 import type { ScenarioDoc } from '../../domain/scenario-doc.ts';
 import type { Clock } from '../ports/clock.ts';
+import { whenThereIsRoom } from '../ports/projection.ts';
 import type { StateStore } from '../ports/state-store.ts';
 import type { Committed } from '../runtime/committed.ts';
 import { decodeRecord } from '../runtime/record-codec.ts';
@@ -41,7 +42,8 @@ export class ScenarioMirror {
             const id = key.slice(PREFIX.length);
             this.learn(id, visible(record), revision);
             const { lastRun, lastSeq } = (record.state === null ? record.remnant : undefined) ?? {};
-            if (typeof lastRun === 'number' && typeof lastSeq === 'number') this.#onGone(id, lastRun, lastSeq);
+            if (typeof lastRun === 'number' && typeof lastSeq === 'number')
+              await whenThereIsRoom(() => this.#onGone(id, lastRun, lastSeq), this.#clock, signal); // J4
           } else if (change.kind === 'deleted' && change.key.startsWith(PREFIX)) {
             const id = change.key.slice(PREFIX.length);
             this.learn(id, null, change.revision);

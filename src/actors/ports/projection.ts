@@ -2,7 +2,10 @@
  * The queryable copy of the logs, one per API node, rebuilt from the log at any time. Reads may lag; `caughtUpWith`
  * tells by how much.
  */
+import { TroupeError } from '../../domain/errors.ts';
+import { LIMITS } from '../../domain/limits.ts';
 import type { Prediction } from '../../domain/prediction.ts';
+import type { Clock } from './clock.ts';
 import type { LogEntry, LogIdentity } from './prediction-log.ts';
 
 export interface PredictionQuery {
@@ -48,11 +51,11 @@ export interface PredictionReader {
   watch(scenario: string, wake: () => void): () => void;
 }
 
+/** Every change throws TroupeError unavailable (retryable) when there is no room for it now: then nothing was changed. */
 export interface ProjectionStore extends PredictionReader {
   /** Where to go on, and of which stream; null when empty. */
   position(): { readonly created: string; readonly seq: number; readonly at: number } | null;
   /** Applies entries and moves the position in one transaction. Entries at or below the position are skipped. */
-  /** @throws TroupeError unavailable (retryable): there is no room for it now, and nothing was applied */
   apply(identity: LogIdentity, entries: readonly LogEntry[]): void;
   /** Forgets everything (the stream is another one). */
   reset(): void;
@@ -62,4 +65,17 @@ export interface ProjectionStore extends PredictionReader {
    */
   forget(scenario: string, throughRun: number, throughSeq: number): void;
   close(): void;
+}
+
+/** J4: runs one change of the store, again until it can take it. @throws what else the store throws; the signal's reason */
+export async function whenThereIsRoom(change: () => void, clock: Clock, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    try {
+      change();
+      return;
+    } catch (error) {
+      if (!(error instanceof TroupeError && error.retryable)) throw error;
+    }
+    await clock.sleep(LIMITS.storeRetryMs, signal);
+  }
 }

@@ -6,13 +6,12 @@
  *    reading from beyond the end silently skips.
  * J2 Entries are applied in the order of the log, each batch with its position in one transaction.
  * J3 A batch is bounded in entries, predictions and time; the end of a log is applied at once, since readers wait for it.
- * J4 A store that cannot take a batch just now (a full disk) is asked again until it can: nothing is lost, reading lags behind.
+ * J4 A store that cannot take a change just now (a full disk) is asked again until it can: nothing is lost, reading lags behind.
  */
-import { TroupeError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { LogEntry, LogIdentity, PredictionLog } from '../ports/prediction-log.ts';
-import type { ProjectionStore } from '../ports/projection.ts';
+import { type ProjectionStore, whenThereIsRoom } from '../ports/projection.ts';
 import type { Took } from '../ports/telemetry.ts';
 
 export interface ProjectorDeps {
@@ -32,9 +31,9 @@ export class Projector {
 
   /** Resolves when the signal aborts; rejects when the log or the store fails, and may then be run again. */
   async run(signal: AbortSignal): Promise<void> {
-    const { log, store } = this.#deps;
+    const { log, store, clock } = this.#deps;
     const identity = await log.identity();
-    if (!(await this.#continues(identity))) store.reset();
+    if (!(await this.#continues(identity))) await whenThereIsRoom(() => store.reset(), clock, signal);
     const reading = new AbortController();
     const entries = log.read(store.appliedSeq + 1, AbortSignal.any([signal, reading.signal]))[Symbol.asyncIterator]();
     let next = entries.next();
@@ -60,20 +59,15 @@ export class Projector {
     }
   }
 
-  /** J2, J4 */
+  /** J2 */
   async #apply(identity: LogIdentity, entries: readonly LogEntry[], signal: AbortSignal): Promise<void> {
     const { store, clock, took } = this.#deps;
-    for (;;) {
+    const applied = (): void => {
       const began = clock.monotonic();
-      try {
-        store.apply(identity, entries);
-        took?.('project', clock.monotonic() - began);
-        return;
-      } catch (error) {
-        if (!(error instanceof TroupeError && error.retryable)) throw error;
-      }
-      await clock.sleep(LIMITS.storeRetryMs, signal);
-    }
+      store.apply(identity, entries);
+      took?.('project', clock.monotonic() - began);
+    };
+    await whenThereIsRoom(applied, clock, signal);
   }
 
   /** J1 */

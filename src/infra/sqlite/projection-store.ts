@@ -97,6 +97,17 @@ const isUnreadable = (error: unknown): boolean =>
 const isFull = (error: unknown): boolean =>
   error instanceof Database.SqliteError && /^SQLITE_(FULL|IOERR_WRITE)/.test(error.code);
 
+/** Runs one transaction. @throws TroupeError unavailable (retryable) when the disk is full, and nothing has changed */
+function ifThereIsRoom<T>(transaction: () => T): T {
+  try {
+    return transaction();
+  } catch (error) {
+    if (!isFull(error)) throw error;
+    const message = 'The disk of DATA is full: results are kept in NATS, and can be read here when there is room.';
+    throw new TroupeError('unavailable', message, { cause: error, retryable: true });
+  }
+}
+
 class SqliteProjection implements ProjectionStore {
   readonly #db: Database.Database;
   readonly #sql: ReturnType<typeof statements>;
@@ -123,13 +134,7 @@ class SqliteProjection implements ProjectionStore {
   }
 
   apply(identity: LogIdentity, entries: readonly LogEntry[]): void {
-    try {
-      this.#position = this.#applyAll(identity, entries);
-    } catch (error) {
-      if (!isFull(error)) throw error;
-      const message = 'The disk of DATA is full: results are kept in NATS, and can be read here when there is room.';
-      throw new TroupeError('unavailable', message, { cause: error, retryable: true });
-    }
+    this.#position = ifThereIsRoom(() => this.#applyAll(identity, entries));
     this.#wake();
     if (this.#watchers.size > 0) this.#tell(entries);
   }
@@ -255,18 +260,20 @@ class SqliteProjection implements ProjectionStore {
   }
 
   reset(): void {
-    this.#db.transaction(() => {
+    const empty = this.#db.transaction(() => {
       for (const table of ['prediction', 'head', 'forgotten', 'position']) this.#db.exec(`DELETE FROM ${table}`);
-    })();
+    });
+    ifThereIsRoom(empty);
     this.#position = null;
   }
 
   forget(scenario: string, throughRun: number, throughSeq: number): void {
-    this.#db.transaction(() => {
+    const forget = this.#db.transaction(() => {
       this.#sql.forget.run(scenario, throughRun, throughSeq);
       this.#sql.deletePredictions.run(scenario, 0, throughRun);
       this.#sql.deleteHeads.run(scenario, 0, throughRun);
-    })();
+    });
+    ifThereIsRoom(forget);
   }
 
   /** Runs from `fromRun` on: earlier ones may be the new scenario's own. */
