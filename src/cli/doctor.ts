@@ -3,7 +3,7 @@ import { styleText } from 'node:util';
 import { nodeConfig } from '../infra/config.ts';
 import type { Finding } from '../machine.ts';
 import { json, plain } from './terminal.ts';
-import { DATA, option, type Verb } from './verb.ts';
+import { DATA, DECODING, option, type Verb } from './verb.ts';
 
 export const doctor: Verb = {
   usage: 'doctor',
@@ -11,7 +11,7 @@ export const doctor: Verb = {
   options: [
     option('--port <port>', 'the port that a node would serve at (8080)'),
     DATA,
-    option('--decoder <which>', 'what a node would decode with (auto)', ['auto', 'native', 'wasm']),
+    ...DECODING,
     option('--nats <url>', 'the NATS that a node would use (an embedded nats-server)'),
     option('--creds <file>', 'NATS credentials, with --nats'),
     option('--json', 'print what was found as JSON'),

@@ -5,7 +5,7 @@ import type { NodeView } from '../domain/node.ts';
 import { drain, whatIsLeft } from './drain.ts';
 import { follow } from './follow.ts';
 import { drawTree, json, plain, table, treeLines } from './terminal.ts';
-import { DATA, JSON_OPTION, option, REACHING, type Verb } from './verb.ts';
+import { DATA, DECODING, JSON_OPTION, option, REACHING, type Verb } from './verb.ts';
 
 export const WATCH = option('--watch', 'go on looking: a live view on a terminal, else a line for each change');
 
@@ -29,16 +29,7 @@ export const up: Verb = {
     option('--slots <n>', 'runners it takes at most (twice the cores)'),
     option('--spares <n>', 'idle runner processes kept ready, so that a restart need not wait for one (1)'),
     repeatable('--root <dir>', 'a folder to read files below, repeatable (the current folder and DATA)'),
-    option(
-      '--decoder <which>',
-      'native (ffmpeg), wasm (ffmpeg.wasm, brought along, slower), or auto: the first there is (auto)',
-      ['auto', 'native', 'wasm'],
-    ),
-    option(
-      '--sandbox <level>',
-      "round what reads strangers' files: auto, the best there is; require, full or no node; docs/SECURITY.md (auto)",
-      ['auto', 'require', 'full', 'limits', 'none'],
-    ),
+    ...DECODING,
     option('--placement <strategy>', 'which node to ask first: least_loaded, round_robin or hot_model (least_loaded)'),
     option('--token <token>', 'wanted of every request; needed when --host is not loopback'),
     option('--rate-limit <n>', 'requests a second from one client, 0: any (200; any when --host is loopback)'),
@@ -118,7 +109,7 @@ export const answerOf = ({ data, text }: { readonly data: unknown; readonly text
 export const rowsById = (rows: readonly (readonly (string | number | null)[])[]): Map<string, string> =>
   new Map(rows.map(row => [String(row[0]), row.map(cell => plain(String(cell ?? '-'))).join('  ')]));
 
-const NODE_HEADINGS = ['NODE', 'ROLES', 'RUNNERS', 'PID', 'PARTITIONS', 'STATE', 'VERSION', 'DECODER'];
+const NODE_HEADINGS = ['NODE', 'ROLES', 'RUNNERS', 'PID', 'PARTITIONS', 'STATE', 'VERSION', 'DECODER', 'SANDBOX'];
 
 const nodeRow = (n: NodeView): (string | number | null)[] => [
   n.id,
@@ -129,6 +120,7 @@ const nodeRow = (n: NodeView): (string | number | null)[] => [
   n.draining ? 'draining' : 'up',
   n.version,
   n.engine?.decoder ?? null,
+  n.sandbox,
 ];
 
 const modelRow = (m: ModelInfo): (string | number)[] => [

@@ -4,7 +4,7 @@ import { ScenarioState, type ScenarioView } from '../domain/scenario.ts';
 import { follow } from './follow.ts';
 import { answerOf, rowsById, WATCH } from './node-verbs.ts';
 import { type Cell, plain, table } from './terminal.ts';
-import { JSON_OPTION, option, REACHING, type Verb } from './verb.ts';
+import { DECODING, JSON_OPTION, option, REACHING, type Verb } from './verb.ts';
 
 const STATES = ScenarioState.anyOf.map(state => state.const);
 
@@ -24,6 +24,7 @@ export const run: Verb = {
     option('--segments <k>', 'split the video over this many runners'),
     option('--out <file>', 'where the results go, their manifest beside them (<video>.predictions.jsonl here)'),
     option('--json', 'print the scenario as JSON'),
+    ...DECODING,
     ...REACHING,
   ],
   examples: [

@@ -78,6 +78,20 @@ export const DATA = option(
   'folder of the store, the models, endpoint.json ($XDG_DATA_HOME/troupe, else ~/.local/share/troupe)',
 );
 
+/** Of every verb that runs a node, or says what one would have here. */
+export const DECODING: readonly Option[] = [
+  option(
+    '--decoder <which>',
+    'native (ffmpeg), wasm (ffmpeg.wasm, brought along, slower), or auto: the first there is (auto)',
+    ['auto', 'native', 'wasm'],
+  ),
+  option(
+    '--sandbox <level>',
+    "round what reads strangers' files: auto, the best there is; require, full or no node; docs/SECURITY.md (auto)",
+    ['auto', 'require', 'full', 'limits', 'none'],
+  ),
+];
+
 /** Of every verb that calls a node. */
 export const REACHING: readonly Option[] = [
   option('--url <url>', "the node, or several with commas between (DATA's, else http://127.0.0.1:8080)"),

@@ -52,6 +52,23 @@ test('doctor names the fallback where there is no ffmpeg, as a warning, and not 
   assert.is(find(await examine({ ...bare, decoder: 'native' }), 'decoder').state, 'missing');
 });
 
+test('doctor says which sandbox there is, what to do for a better one, and what a demanded one lacks', async () => {
+  const { code, stdout } = await place.run(['doctor', '--port', '0', '--sandbox', 'none'], { NO_COLOR: '1' });
+  assert.is(code, 0, stdout);
+  assert.match(stdout, /^ok {7}sandbox {4}none\n(?! +→)/m);
+  const config = nodeConfig({ port: '0', data: path.join(place.folder, 'no') }, { env: {}, cwd: place.folder });
+  const bare = { ...config, programs: { ...config.programs, searchPath: '', own: place.folder } };
+  assert.equal(find(await examine(bare), 'sandbox'), {
+    what: 'sandbox',
+    state: 'warning',
+    found: 'none',
+    todo: 'there is no prlimit. Install util-linux (on Linux)',
+  });
+  const { state, todo } = find(await examine({ ...bare, sandbox: 'require' }), 'sandbox');
+  assert.is(state, 'missing');
+  assert.match(String(todo), /^--sandbox require: there is no prlimit\..* Or take what .*--sandbox auto/);
+});
+
 test('doctor tells a DATA folder in use from one that is free or cannot be written to', async () => {
   const data = path.join(place.folder, 'data');
   mkdirSync(data);

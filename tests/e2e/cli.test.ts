@@ -89,17 +89,21 @@ test('a video that is none fails with 1, says why, and leaves no results', async
   assert.equal(readdirSync(place.folder).sort(), ['data', 'text.mp4']);
 });
 
-test('--json prints the scenario and where its results are', async () => {
+test('--json prints the scenario and where its results are; an embedded node takes the decoder and the sandbox that run names', async () => {
   using place = new Workplace();
-  const { code, stdout, stderr } = await place.run(['run', VIDEO, '--every', '100', '--out', 'r.jsonl', '--json']);
+  const own = ['--decoder', 'wasm', '--sandbox', 'none'];
+  const part = ['--every', '100', '--to', '200'];
+  const { code, stdout, stderr } = await place.run(['run', VIDEO, ...part, '--out', 'r.jsonl', '--json', ...own]);
   assert.is(code, 0, stderr);
-  const { state, outcome, out, id } = JSON.parse(stdout);
+  const { state, outcome, out, id, engine } = JSON.parse(stdout);
   assert.equal(
     { state, outcome, out },
     { state: 'inactive', outcome: 'completed', out: path.join(place.folder, 'r.jsonl') },
   );
   assert.match(id, /^test_video-mp4-[0-9a-f]{6}$/);
-  assert.is(place.read('r.jsonl').split('\n').length, 7);
+  assert.is(place.read('r.jsonl').split('\n').length, 4);
+  assert.match(engine.decoder, /^ffmpeg\.wasm /);
+  assert.match(stderr, /^sandbox: none$/m);
 });
 
 test.run();
