@@ -9,7 +9,7 @@ import { clearScreenDown, cursorTo, moveCursor } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { TroupeError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
-import { jsonLine, plain } from './terminal.ts';
+import { cut, jsonLine, plain, unwrapped } from './terminal.ts';
 import type { Call } from './verb.ts';
 
 const LOOK_MS = 500;
@@ -65,11 +65,7 @@ function screen(out: NodeJS.WriteStream): (view: View) => void {
     moveCursor(out, 0, -drawn);
     cursorTo(out, 0);
     clearScreenDown(out);
-    out.write(shown.map(line => `${cut(line, out.columns)}\n`).join(''));
+    out.write(unwrapped(shown.map(line => `${cut(line, out.columns)}\n`).join('')));
     drawn = shown.length;
   };
 }
-
-/** A line that wraps would be two to the cursor. Headings are bold: their escape codes take no room. */
-const cut = (line: string, columns: number): string =>
-  line.startsWith('\u001b[') || line.length <= columns ? line : `${line.slice(0, columns - 1)}…`;

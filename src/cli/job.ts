@@ -47,10 +47,10 @@ export async function runJob(
   let scenario: ScenarioView;
   try {
     signal.throwIfAborted();
-    scenario = await submit(link, job.request);
+    scenario = await submit(link, job.request, signal);
     while (scenario.state !== 'inactive') {
       signal.throwIfAborted();
-      scenario = await link.call(client => client.scenario(id, LOOK_S, signal));
+      scenario = await link.call(client => client.scenario(id, LOOK_S, signal), signal);
       progress.show(scenario);
     }
   } catch (error) {
@@ -68,23 +68,23 @@ export async function runJob(
 }
 
 /** J1 */
-async function submit(link: NodeLink, request: Job['request']): Promise<ScenarioView> {
+async function submit(link: NodeLink, request: Job['request'], signal: AbortSignal): Promise<ScenarioView> {
   const { id } = request;
   try {
-    return await link.call(client => client.create(request));
+    return await link.call(client => client.create(request), signal);
   } catch (error) {
     if (!(error instanceof TroupeError) || error.code !== 'scenario_exists') throw error;
   }
-  let known = await link.call(client => client.scenario(id));
+  let known = await link.call(client => client.scenario(id), signal);
   if (!sameSpec(known.spec, toSpec(request))) {
     const text = `there is a scenario ${id} with another request. Choose another --id, or remove it: troupe rm ${id}`;
     throw new TroupeError('scenario_exists', text);
   }
   if (known.state === 'init_shutdown' || known.state === 'in_shutdown_processing') {
-    known = await link.call(client => client.scenario(id, LIMITS.waitSeconds));
+    known = await link.call(client => client.scenario(id, LIMITS.waitSeconds), signal);
   }
   if (known.state !== 'inactive' || known.outcome === 'completed') return known;
-  return link.call(client => client.start(id));
+  return link.call(client => client.start(id), signal);
 }
 
 /** J3: also when it was interrupted before it was created. */

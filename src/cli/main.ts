@@ -8,15 +8,15 @@
  */
 import { CommanderError } from 'commander';
 import { TroupeError, toProblem } from '../domain/errors.ts';
-import { program, VERBS } from './commands.ts';
+import { program } from './commands.ts';
 import { interruptions } from './signals.ts';
-import { plain, quoted } from './terminal.ts';
+import { plain } from './terminal.ts';
 
 export async function main(argv: readonly string[]): Promise<void> {
   const interrupted = interruptions();
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     // `troupe export ID | head`: the reader has seen enough.
-    if (error.code === 'EPIPE') process.exit(0);
+    if (error.code === 'EPIPE') process.exit(interrupted.aborted ? Number(interrupted.reason) : 0);
     process.stderr.write(`troupe: stdout: ${error.message}\n`);
     process.exit(1);
   });
@@ -27,8 +27,8 @@ export async function main(argv: readonly string[]): Promise<void> {
   });
 }
 
-/** M1, M2 */
-async function outcome(argv: readonly string[], interrupted: AbortSignal): Promise<number> {
+/** M1, M2. @returns the exit code */
+export async function outcome(argv: readonly string[], interrupted: AbortSignal): Promise<number> {
   let code = 0;
   const end = (result: number | string): void => {
     if (typeof result === 'number') code = result;
@@ -41,7 +41,7 @@ async function outcome(argv: readonly string[], interrupted: AbortSignal): Promi
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (interrupted.aborted && error === interrupted.reason) {
-      process.stderr.write(`troupe: interrupted. ${plain(goingOn(argv))}\n`);
+      process.stderr.write(`troupe: interrupted. Again: troupe\n`);
       return Number(error);
     }
     const known = error instanceof TroupeError;
@@ -49,13 +49,4 @@ async function outcome(argv: readonly string[], interrupted: AbortSignal): Promi
     process.stderr.write(`troupe: ${text.split('\n').map(plain).join('\n')}\n`);
     return known && error.code === 'invalid_request' ? 2 : 1;
   }
-}
-
-function goingOn([name = '', ...rest]: readonly string[]): string {
-  const [first] = rest.filter(word => !word.startsWith('-'));
-  const verb = VERBS.find(({ usage }) => usage.split(' ')[0] === name);
-  if (verb?.goesOn !== undefined && first !== undefined) return verb.goesOn(first);
-  return rest.includes('--token')
-    ? 'Give the same command again.'
-    : `Again: ${['troupe', name, ...rest].map(quoted).join(' ')}`;
 }

@@ -53,8 +53,8 @@ export class NodeLink implements AsyncDisposable {
     return this.#client?.url ?? '';
   }
 
-  /** N2: calls until the node has an answer, or has had none for too long. */
-  async call<T>(use: (client: Client) => Promise<T>): Promise<T> {
+  /** N2: calls until the node has an answer, or has had none for too long. @throws the signal's reason */
+  async call<T>(use: (client: Client) => Promise<T>, signal?: AbortSignal): Promise<T> {
     for (const start = performance.now(); ; ) {
       try {
         this.#client ??= await this.#find();
@@ -64,7 +64,7 @@ export class NodeLink implements AsyncDisposable {
         if (!lost || performance.now() - start > LIMITS.clientPatienceMs) throw error;
         if (this.#ended !== null) throw new TroupeError('unavailable', `the embedded node ended: ${this.#ended}`);
         if (!this.embedded && !(await this.#client?.answers())) this.#client = null;
-        await delay(RETRY_MS);
+        await delay(RETRY_MS, undefined, { signal }).catch(() => signal?.throwIfAborted());
       }
     }
   }

@@ -51,8 +51,8 @@ export const drainNode: Verb = {
     ...REACHING,
   ],
   examples: ['drain n2', 'drain n2 --undo'],
-  goesOn: node =>
-    `${node} goes on draining. Follow it: troupe drain ${node}. Let it take part again: troupe drain ${node} --undo`,
+  goesOn: (node, at) =>
+    `${node} goes on draining. Follow it: troupe drain ${node}${at}. Let it take part again: troupe drain ${node} --undo${at}`,
   async act(call) {
     const options = { draining: call.flags['undo'] !== true, wait: call.flags['no-wait'] !== false };
     const view = await drain(call.client(), call.id, options, call.signal);

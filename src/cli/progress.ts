@@ -1,7 +1,7 @@
 /** How far a scenario is: a bar on a terminal, else a line every few seconds. Both on stderr. */
-import { MultiBar, Presets, type SingleBar } from 'cli-progress';
+import { type GenericFormatter, MultiBar, type SingleBar } from 'cli-progress';
 import type { ScenarioView } from '../domain/scenario.ts';
-import { plain } from './terminal.ts';
+import { cut, plain, wrapped } from './terminal.ts';
 
 const LINE_EVERY_MS = 3_000;
 
@@ -33,11 +33,25 @@ class Lines implements ProgressDisplay {
   [Symbol.dispose](): void {}
 }
 
+const BAR_COLUMNS = 30;
+
+/** T3: on a narrow terminal the bar leaves room for the numbers. */
+const fitting: GenericFormatter = (_, { progress, value, total }, payload: { readonly doing: string }) => {
+  const { columns } = process.stderr;
+  const width = Math.min(BAR_COLUMNS, columns >> 2);
+  const bar = '█'.repeat(Math.round(progress * width)).padEnd(width, '░');
+  return cut(`${bar} ${value}/${total} frames  ${payload.doing}`, columns);
+};
+
 class Bar implements ProgressDisplay {
-  readonly #bars = new MultiBar(
-    { format: '{bar} {value}/{total} frames  {doing}', stream: process.stderr, hideCursor: true, barsize: 30 },
-    Presets.shades_classic,
-  );
+  readonly #bars = new MultiBar({
+    format: fitting,
+    stream: process.stderr,
+    hideCursor: true,
+    // Not by signals of its own: a node that is being stopped has more to say.
+    gracefulExit: false,
+  });
+  /** null: none is drawn yet, or none any more. */
   #bar: SingleBar | null = null;
 
   show(scenario: ScenarioView, beside = ''): void {
@@ -48,19 +62,26 @@ class Bar implements ProgressDisplay {
   }
 
   note(line: string): void {
-    this.#bars.log(`${plain(line)}\n`);
+    const text = `${plain(line)}\n`;
+    if (this.#bar === null) process.stderr.write(text);
+    else this.#bars.log(wrapped(text));
   }
 
   constructor() {
-    process.once('exit', this.#restore);
+    process.on('exit', this.#end);
   }
 
-  /** Whatever ends the process: the cursor is to be seen again. */
-  readonly #restore = (): void => this.#bars.stop();
+  /** Whatever ends the process: the notes are to be read, and the cursor is to be seen again. */
+  readonly #end = (): void => {
+    if (this.#bar === null) return;
+    this.#bar = null;
+    this.#bars.update();
+    this.#bars.stop();
+  };
 
   [Symbol.dispose](): void {
-    process.off('exit', this.#restore);
-    this.#bars.stop();
+    process.off('exit', this.#end);
+    this.#end();
   }
 }
 

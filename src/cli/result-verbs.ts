@@ -24,7 +24,8 @@ export const exportResults: Verb = {
     'export cam1 --format csv --out cam1.csv',
     'export cam1 --run 1 --out first.jsonl',
   ],
-  goesOn: id => `the export of ${id} is not whole. Again, whole or not at all: troupe export ${id} --out FILE`,
+  goesOn: (id, at) =>
+    `the export of ${id} is not whole. Again, whole or not at all: troupe export ${id} --out FILE${at}`,
   async act(call) {
     const { format = 'jsonl', run, out } = call.given;
     const client = call.client();

@@ -12,20 +12,21 @@ import { type Job, type JobResult, runJob, summary } from './job.ts';
 import { NodeLink } from './node-link.ts';
 import { progressDisplay } from './progress.ts';
 import { json, plain, quoted } from './terminal.ts';
+import { given } from './verb.ts';
 
 /** @returns the exit code */
 export async function run(video: string, flags: Flags, interrupted: AbortSignal): Promise<number> {
-  const given = settings(flags);
-  const job = jobOf(video, given);
+  const options = settings(flags);
+  const job = jobOf(video, options);
   try {
     const result = await onSomeNode(job, flags, interrupted);
     const { scenario, out } = result;
-    process.stdout.write(`${given.json === true ? json({ ...scenario, out }) : summary(result)}\n`);
+    process.stdout.write(`${options.json === true ? json({ ...scenario, out }) : summary(result)}\n`);
     return 0;
   } catch (error) {
     if (error !== interrupted.reason) throw error;
     const { id } = job.request;
-    const again = `troupe run ${quoted(video)}${optionsOf(flags, id)}`;
+    const again = `troupe run ${quoted(video)}${given({ ...flags, id })}`;
     process.stderr.write(`${plain(`${id} is stopped; go on with: ${again}`)}\n`);
     return Number(error);
   }
@@ -39,10 +40,10 @@ async function onSomeNode(job: Job, flags: Flags, interrupted: AbortSignal): Pro
 }
 
 /** @throws TroupeError invalid_request: the results can't be written */
-function jobOf(video: string, given: Options): Job {
-  const { every, fps, from, to, threshold, iou, classes, segments, model = 'shapes' } = given;
+function jobOf(video: string, options: Options): Job {
+  const { every, fps, from, to, threshold, iou, classes, segments, model = 'shapes' } = options;
   const name = path.basename(video);
-  const out = path.resolve(given.out ?? `${name}.predictions.jsonl`);
+  const out = path.resolve(options.out ?? `${name}.predictions.jsonl`);
   try {
     accessSync(path.dirname(out), constants.W_OK);
   } catch (cause) {
@@ -58,7 +59,7 @@ function jobOf(video: string, given: Options): Job {
   return {
     out,
     request: {
-      id: given.id ?? `${name.replaceAll(/[^A-Za-z0-9_-]+/g, '-').slice(0, 57)}-${randomBytes(3).toString('hex')}`,
+      id: options.id ?? `${name.replaceAll(/[^A-Za-z0-9_-]+/g, '-').slice(0, 57)}-${randomBytes(3).toString('hex')}`,
       source: { uri: isUrl(video) ? video : path.resolve(video) },
       model: model.endsWith('.onnx') ? path.resolve(model) : model,
       ...(Object.keys(sampling).length === 0 ? {} : { sampling }),
@@ -81,14 +82,4 @@ function realFolder(file: string): string {
   } catch {
     return path.dirname(file);
   }
-}
-
-/** The options as they were given, so that the same command can be given again. */
-function optionsOf(flags: Flags, id: string): string {
-  return Object.entries({ ...flags, id })
-    .flatMap(([name, value]) => {
-      if (value === undefined || name === 'token') return [];
-      return value === true ? [` --${name}`] : [` --${name} ${quoted(String(value))}`];
-    })
-    .join('');
 }

@@ -84,7 +84,7 @@ export const stop: Verb = {
   says: 'stop a scenario; what was computed stays',
   options: [JSON_OPTION, ...REACHING],
   examples: ['stop cam1'],
-  goesOn: id => `${id} stops all the same. See it: troupe show ${id}`,
+  goesOn: (id, at) => `${id} stops all the same. See it: troupe show ${id}${at}`,
   async act(call) {
     const client = call.client();
     await client.stop(call.id);

@@ -4,8 +4,9 @@
  * T1 No control, format or line-separating character of a name reaches the terminal: such a character could move the
  *    cursor, hide text or run a terminal's own commands.
  * T2 Colour only on a terminal that wants it (NO_COLOR, `styleText`'s own check).
+ * T3 A live view is no wider than the terminal: a line that wraps would be two to the cursor.
  */
-import { styleText } from 'node:util';
+import { stripVTControlCharacters, styleText } from 'node:util';
 import type { TreeNode } from '../domain/tree.ts';
 
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
@@ -74,6 +75,17 @@ const describe = ({ id, state, strategy, pid, attempt, restarts }: TreeNode): st
       ...(restarts === 0 ? [] : [`restarts ${restarts}`]),
     ].join('  '),
   );
+
+/** T3: what fits. Escape codes round the line take no room. */
+export function cut(line: string, columns: number): string {
+  const seen = stripVTControlCharacters(line);
+  return seen.length <= columns ? line : line.replace(seen, () => `${seen.slice(0, columns - 1)}…`);
+}
+
+/** T3: characters that take two columns are cut by the terminal itself. */
+export const unwrapped = (text: string): string => `\u001b[?7l${text}\u001b[?7h`;
+/** The same in the midst of text that is not to wrap. */
+export const wrapped = (text: string): string => `\u001b[?7h${text}\u001b[?7l`;
 
 /** For a POSIX shell. */
 export const quoted = (text: string): string =>

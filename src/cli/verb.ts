@@ -7,7 +7,7 @@
 import { Command, Option } from 'commander';
 import { clientConfig, type Flags, type Options, settings } from '../infra/config.ts';
 import { Client } from './client.ts';
-import { json } from './terminal.ts';
+import { json, plain, quoted } from './terminal.ts';
 
 export interface Verb {
   /** Its name and its arguments. */
@@ -22,8 +22,8 @@ export interface Verb {
   readonly hidden?: true;
   /** @returns the exit code, or what is printed before 0 */
   act(call: Call): Promise<number | string>;
-  /** What holds after Ctrl-C, and what to do then; by default the same command again. */
-  readonly goesOn?: (...args: readonly string[]) => string;
+  /** What holds after Ctrl-C, and what to do then; by default the same command again. @param reaching options that reach the node */
+  readonly goesOn?: (id: string, reaching: string) => string;
 }
 
 /** One call of a verb. */
@@ -108,5 +108,30 @@ export function toCommand(verb: Verb, signal: AbortSignal, end: (outcome: number
     .addHelpText('after', `\nExamples:\n${verb.examples.map(line => `  $ troupe ${line}`).join('\n')}`);
   for (const argument of verb.usage.split(' ').slice(1)) command.argument(argument);
   for (const each of verb.options) command.addOption(each);
-  return command.action(async () => end(await verb.act(new Call(verb, command, signal))));
+  return command.action(async () => {
+    const call = new Call(verb, command, signal);
+    try {
+      end(await verb.act(call));
+    } catch (error) {
+      if (!signal.aborted || error !== signal.reason) throw error;
+      const again = `Again: ${['troupe', command.name(), ...call.args.map(quoted)].join(' ')}${given(call.flags)}`;
+      const told = verb.goesOn?.(quoted(call.id), given(call.flags, REACHING)) ?? again;
+      process.stderr.write(`troupe: interrupted. ${plain(told)}\n`);
+      end(Number(error));
+    }
+  });
+}
+
+/** Options as they were given, so that a command can be given again; without the token. @param options those that are meant; all */
+export function given(flags: Readonly<Record<string, Flags[keyof Flags]>>, options?: readonly Option[]): string {
+  return Object.entries(flags)
+    .filter(([name]) => name !== 'token' && options?.some(one => one.name() === name) !== false)
+    .flatMap(([name, value]) =>
+      Array.isArray(value) ? value.map(one => [name, one] as const) : [[name, value] as const],
+    )
+    .flatMap(([name, value]) => {
+      if (value === undefined || value === false) return [];
+      return value === true ? [` --${name}`] : [` --${name} ${quoted(String(value))}`];
+    })
+    .join('');
 }

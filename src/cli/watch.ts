@@ -52,7 +52,7 @@ export const watch: Verb = {
     'watch cam1 --url http://10.0.0.1:8080,http://10.0.0.2:8080',
   ],
   own: ['from'],
-  goesOn: id => `${id} goes on. Follow it again: troupe watch ${id}. Stop it: troupe stop ${id}`,
+  goesOn: (id, at) => `${id} goes on. Follow it again: troupe watch ${id}${at}. Stop it: troupe stop ${id}${at}`,
   async act(call) {
     using display = displayOf(call);
     const end = new End(call.id, call.flags.from !== 'now');

@@ -6,6 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { program, VERBS } from '../../src/cli/commands.ts';
 import { serveApi } from '../api/served-api.ts';
+import { inProcess } from '../support/in-process.ts';
 import { Workplace } from '../support/troupe-command.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -27,27 +28,34 @@ const CASES: readonly (readonly [number, string, RegExp])[] = [
   [2, 'export a --format xml', /troupe: .*Allowed choices are jsonl, csv, coco/],
   [
     1,
-    'ls',
+    'ls --url http://127.0.0.1:1',
     /^troupe: no node answers at http:\/\/127\.0\.0\.1:1; start one with 'troupe up', or name another with --url\n$/,
   ],
   [
     1,
-    'run a.mp4',
+    'run a.mp4 --url http://127.0.0.1:1',
     /^troupe: no node answers at http:\/\/127\.0\.0\.1:1; start one with 'troupe up', or name another with --url\n$/,
   ],
 ];
 for (const [code, command, stderr] of CASES) {
   test(`M1: 'troupe ${command}' exits ${code} and says why`, async () => {
-    const ended = await place.run(
-      command.split(' ').filter(word => word !== ''),
-      { TROUPE_URL: 'http://127.0.0.1:1' },
-    );
+    const ended = await inProcess(command.split(' '));
     assert.is(ended.code, code, ended.stderr);
     assert.match(ended.stderr, stderr);
     assert.is(ended.stdout, '');
     assert.not.match(ended.stderr, /\n {4}at /);
   });
 }
+
+test('M1, M3: a process ends with that code, and what it wrote has left it', async () => {
+  const [wrong, failed] = await Promise.all([
+    place.run(['watc', 'cam1']),
+    place.run(['ls', '--url', 'http://127.0.0.1:1']),
+  ]);
+  assert.equal([wrong.code, failed.code], [2, 1]);
+  assert.match(wrong.stderr, /^troupe: unknown command 'watc'\n[^]* say more\.\n$/);
+  assert.match(failed.stderr, /^troupe: no node answers .* --url\n$/);
+});
 
 test('V1: --help of every verb says what it does, has examples of it, and each of its options has words', () => {
   const troupe = program(new AbortController().signal, () => {});
@@ -73,11 +81,10 @@ test('every reading verb has --json, and every verb that calls a node says where
 });
 
 test("'troupe' alone names the next useful thing: without a node, with one, with scenarios; and exits 0", async () => {
-  const bare = await place.run([]);
+  await using api = await serveApi();
+  const [bare, empty] = await Promise.all([place.run([]), place.run([], { TROUPE_URL: api.url })]);
   assert.is(bare.code, 0, bare.stderr);
   assert.match(bare.stdout, /no node runs here yet\.\n\n {2}troupe run \S+test_video\.mp4 /);
-  await using api = await serveApi();
-  const empty = await place.run([], { TROUPE_URL: api.url });
   assert.match(empty.stdout, /^A node serves http:\/\/127\.0\.0\.1:\d+ .*\n\nIt has no scenarios yet\./);
   api.have('cam1');
   const busy = await place.run([], { TROUPE_URL: api.url });
@@ -108,10 +115,10 @@ test('an interrupted --watch ends at a whole line with 130 and says how to go on
 
 test('a refusal of the API is shown in its own words, with what to do about a token', async () => {
   await using api = await serveApi({ token: 'secret' });
-  const without = await place.run(['ls', '--url', api.url]);
+  const without = await inProcess(['ls', '--url', api.url]);
   assert.is(without.code, 1);
   assert.match(without.stderr, /^troupe: .*--token or TROUPE_TOKEN/);
-  const missing = await place.run(['show', 'nobody', '--url', api.url], { TROUPE_TOKEN: 'secret' });
+  const missing = await inProcess(['show', 'nobody', '--url', api.url, '--token', 'secret']);
   assert.is(missing.code, 1);
   assert.is(missing.stderr, 'troupe: There is no scenario nobody.\n');
 });
@@ -122,17 +129,17 @@ test('the reading verbs show a table, and the answer of the API with --json', as
   const at = ['--url', api.url];
   const shown = {
     ls: /^ID .*\ncam1 +init_startup/,
-    nodes: /^NODE .*\nnode1 /,
+    nodes: /^NODE .* SANDBOX\nnode1 .* full$/m,
     models: /^MODEL .*\nshapes /,
     tree: /└─ /,
   };
   for (const [verb, text] of Object.entries(shown)) {
-    assert.match((await place.run([verb, ...at])).stdout, text);
+    assert.match((await inProcess([verb, ...at])).stdout, text);
     const paths = { ls: '/api/v1/scenarios' } as Record<string, string>;
     const answer = await (await api.fetch(paths[verb] ?? `/api/v1/${verb}`)).json();
-    assert.equal(JSON.parse((await place.run([verb, '--json', ...at])).stdout), answer);
+    assert.equal(JSON.parse((await inProcess([verb, '--json', ...at])).stdout), answer);
   }
-  assert.match((await place.run(['show', 'cam1', ...at])).stdout, /^id +cam1\nstate +init_startup\n/);
+  assert.match((await inProcess(['show', 'cam1', ...at])).stdout, /^id +cam1\nstate +init_startup\n/);
 });
 
 test('M3: ls shows every page, whole', async () => {
@@ -146,7 +153,7 @@ test('K1: an answer that is not of a Troupe node is refused and not shown', asyn
   const server = createServer((_, response) => response.end('{"items":[{"id":1}]}')).listen(0, '127.0.0.1');
   await new Promise(resolve => server.once('listening', resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const { code, stderr, stdout } = await place.run(['ls', '--url', url]);
+  const { code, stderr, stdout } = await inProcess(['ls', '--url', url]);
   server.close();
   assert.is(code, 1);
   assert.match(stderr, /does not answer like a Troupe node/);
