@@ -5,7 +5,7 @@
  * V2 What a verb prints reaches stdout whole: never half a line.
  */
 import { Command, Option } from 'commander';
-import { clientConfig, type Flags, type Options, settings } from '../infra/config.ts';
+import { clientConfig, type Flags, type Options, SECRET, settings } from '../infra/config.ts';
 import { Client } from './client.ts';
 import { json, plain, quoted } from './terminal.ts';
 
@@ -125,7 +125,7 @@ export function toCommand(verb: Verb, signal: AbortSignal, end: (outcome: number
 /** Options as they were given, so that a command can be given again; without the token. @param options those that are meant; all */
 export function given(flags: Readonly<Record<string, Flags[keyof Flags]>>, options?: readonly Option[]): string {
   return Object.entries(flags)
-    .filter(([name]) => name !== 'token' && options?.some(one => one.name() === name) !== false)
+    .filter(([name]) => !SECRET.has(name) && options?.some(one => one.name() === name) !== false)
     .flatMap(([name, value]) =>
       Array.isArray(value) ? value.map(one => [name, one] as const) : [[name, value] as const],
     )

@@ -124,8 +124,8 @@ export function settings(flags: Flags = {}, { env, cwd }: Surroundings = here())
   return given;
 }
 
-/** What an error does not quote: it may be a password, or have one in it. */
-const SECRET: ReadonlySet<string> = new Set(['token', 'nats']);
+/** Options that nothing repeats: each may be a password, or have one in it. */
+export const SECRET: ReadonlySet<string> = new Set(['token', 'nats']);
 
 function fileOptions(file: string): Options {
   let given: Readonly<Record<string, unknown>>;
