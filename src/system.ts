@@ -18,6 +18,8 @@
  */
 
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import path from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
 import { HeartbeatDirectory } from './actors/directory/node-directory.ts';
@@ -63,7 +65,7 @@ import type { ScenarioDoc } from './domain/scenario-doc.ts';
 import { BUCKETS, SUBJECTS } from './domain/subjects.ts';
 import type { TreeNode } from './domain/tree.ts';
 import type { NodeConfig } from './infra/config.ts';
-import { dataIdentity, forgetEndpoint, openDataFolder, writeEndpoint } from './infra/files/data-folder.ts';
+import { dataIdentity, dataProblem, forgetEndpoint, openDataFolder, writeEndpoint } from './infra/files/data-folder.ts';
 import { cpuClass } from './infra/inference/cpu-class.ts';
 import { openModelCatalog } from './infra/inference/model-catalog.ts';
 import { ENGINE } from './infra/inference/onnxruntime.ts';
@@ -126,7 +128,9 @@ export async function startNode(
   parts: Partial<NodeParts> = {},
 ): Promise<RunningNode> {
   await openDataFolder(config.data);
-  const lock = await lockFile(config.data, 'lock', LIMITS.dataLockMs);
+  const lock = await lockFile(config.data, 'lock', LIMITS.dataLockMs).catch((error: unknown) => {
+    throw dataProblem(error, config.data);
+  });
   const starting = new AbortController();
   let stopping = false;
   const event = ({ supervisor, child, type, reason }: SupervisorEvent): void => {
@@ -146,6 +150,8 @@ export async function startNode(
   const closers: (() => void | Promise<void>)[] = [() => lock[Symbol.dispose]()];
   try {
     await forgetEndpoint(config.data); // what a killed predecessor left would say that this node serves already
+    // Before anything is claimed that others would have to wait for.
+    if (has('api')) await tryPort(config.host, config.port);
     const chosen = has('runner')
       ? chooseDecoder(config.decoder, { given: config.programs.ffmpeg, ...config.programs })
       : null;
@@ -606,7 +612,7 @@ export async function startNode(
     root.stop();
     await root.exited;
     for (const close of closers.toReversed()) await close();
-    throw error;
+    throw dataProblem(error, config.data);
   }
 }
 
@@ -659,7 +665,7 @@ async function ready(gateway: Gateway, root: Supervisor): Promise<void> {
 }
 
 async function listen(
-  app: { listen(at: { host: string; port: number }): Promise<string> },
+  app: { listen(at: { host: string; port: number }): Promise<unknown> },
   host: string,
   port: number,
 ): Promise<void> {
@@ -675,6 +681,13 @@ async function listen(
     const advice = "Give --host an address of this machine's, and --port one that this user may open.";
     throw new TroupeError('unavailable', `cannot serve HTTP at ${host}, port ${port}: ${message}. ${advice}`);
   }
+}
+
+/** @throws TroupeError unavailable: HTTP could not be served there */
+async function tryPort(host: string, port: number): Promise<void> {
+  const trial = createServer();
+  await listen({ listen: at => once(trial.listen(at), 'listening') }, host, port);
+  await new Promise(resolve => trial.close(resolve));
 }
 
 const nodeRow = (node: string, children: readonly TreeNode[]): TreeNode => ({

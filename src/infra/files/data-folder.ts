@@ -10,8 +10,8 @@ import { TroupeError } from '../../domain/errors.ts';
 export async function openDataFolder(data: string): Promise<void> {
   try {
     await makeFolder(data);
-    await access(data, constants.W_OK | constants.X_OK);
     if (!(await stat(data)).isDirectory()) throw new Error('it is not a folder');
+    await access(data, constants.W_OK | constants.X_OK);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new TroupeError(
@@ -20,6 +20,17 @@ export async function openDataFolder(data: string): Promise<void> {
       { cause },
     );
   }
+}
+
+/** What a failed call to the system means for who starts a node, when it was about something in DATA; else the error as it is. */
+export function dataProblem(error: unknown, data: string): unknown {
+  const { syscall, path: at, message } = error as NodeJS.ErrnoException;
+  if (syscall === undefined || at === undefined || !at.startsWith(data + path.sep)) return error;
+  return new TroupeError(
+    'unavailable',
+    `${at} cannot be used: ${message}. The node keeps a file or folder of its own there: remove it or mend its permissions, or name another DATA with --data.`,
+    { cause: error },
+  );
 }
 
 /** Not by Node's `recursive`, which never ends where no folder can be made at all, as in /proc. */
@@ -45,7 +56,8 @@ export async function dataIdentity(data: string, fresh: string): Promise<string>
   try {
     return (await readFile(file, 'utf8')).trim();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    // A failed read, unlike a failed open, does not say of what.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw Object.assign(error as Error, { path: file });
     await writeWhole(file, fresh);
     return fresh;
   }

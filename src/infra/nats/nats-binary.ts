@@ -25,9 +25,10 @@ export async function checkNatsServer(binary: string): Promise<string> {
   try {
     output = (await promisify(execFile)(binary, ['--version'], { timeout: 10_000 })).stdout;
   } catch (cause) {
+    const [why] = (cause as Error).message.split('\n'); // the rest is what it said on stderr
     throw new TroupeError(
       'unavailable',
-      `${binary} cannot be run: ${(cause as Error).message}. Run \`npm run setup\`, or set TROUPE_NATS_SERVER.`,
+      `${binary} cannot be run: ${why}. Run \`npm run setup\`, or set TROUPE_NATS_SERVER.`,
       { cause },
     );
   }
