@@ -1,3 +1,4 @@
+/* oxlint-disable no-control-regex -- escape codes are what is looked at */
 /** T2, T3: what a live view does to a real terminal, and what it leaves behind. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

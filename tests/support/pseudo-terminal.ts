@@ -7,7 +7,7 @@ import { entry } from '../../src/infra/process/entry.ts';
 
 /** util-linux's; another `script` knows other options. */
 export const hasPseudoTerminals = (): boolean =>
-  spawnSync('script', ['--version']).stdout?.includes('util-linux') === true;
+  String(spawnSync('script', ['--version']).stdout).includes('util-linux');
 
 export interface Shown {
   /** What the command wrote so far, escape codes among it. */
