@@ -3,7 +3,7 @@
  * for want of space answers no write any more, also when there is room again, until the server starts anew.
  *
  * FD1 The server is started anew only after it said that a write of its own failed, and when there has been room for a while,
- *     proved by writing: on a full disk it would not start, and its supervisor would give up.
+ *     proved by writing: on a full disk it does not start, or half a minute later (measured), and a supervisor may give up.
  * FD2 At most once in `natsAnewMs`, whatever the disk does: a supervisor that restarts too much ends the node.
  * FD3 What is wrong is told when it begins, with what to do, and once more when it is over.
  *
