@@ -100,7 +100,8 @@ async function stop(link: NodeLink, id: string): Promise<void> {
 function failure({ id, error, outcome }: ScenarioView): TroupeError {
   const what = error === null ? `${id} ended ${outcome}` : `${id} failed: ${error.message}`;
   const where = error?.frame === undefined ? '' : ` (at frame ${error.frame})`;
-  return new TroupeError('unavailable', `${what}${where}`);
+  const toDo = `When the cause is gone, the same command with --id ${id} goes on where it ended.`;
+  return new TroupeError('unavailable', `${what.replace(/\.$/, '')}${where}. ${toDo}`);
 }
 
 export function summary({ scenario, out, frames, elapsedMs, detections }: JobResult): string {

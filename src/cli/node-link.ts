@@ -62,7 +62,10 @@ export class NodeLink implements AsyncDisposable {
       } catch (error) {
         const lost = error instanceof TroupeError && error.retryable;
         if (!lost || performance.now() - start > LIMITS.clientPatienceMs) throw error;
-        if (this.#ended !== null) throw new TroupeError('unavailable', `the embedded node ended: ${this.#ended}`);
+        if (this.#ended !== null) {
+          const toDo = "Give the same command again, with the scenario's --id.";
+          throw new TroupeError('unavailable', `the embedded node ended: ${this.#ended}. ${toDo}`);
+        }
         if (!this.embedded && !(await this.#client?.answers())) this.#client = null;
         await delay(RETRY_MS, undefined, { signal }).catch(() => signal?.throwIfAborted());
       }

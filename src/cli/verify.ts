@@ -48,8 +48,12 @@ export async function readManifest(
     const text = `the manifest ${where} ${why}: name it with --manifest FILE or URL, or take it from a node with --id ID.`;
     throw new TroupeError('invalid_request', text, { cause });
   }
-  const wrong = problemsOf(Manifest, value);
-  if (wrong.length > 0) throw invalidRequest(`the manifest ${where}`, wrong);
+  const errors = problemsOf(Manifest, value);
+  if (errors.length > 0) {
+    const { message } = invalidRequest(`the manifest ${where}`, errors);
+    const toDo = 'Name another with --manifest FILE or URL, or take it from a node with --id ID.';
+    throw new TroupeError('invalid_request', `${message} ${toDo}`, { errors });
+  }
   return value as Manifest;
 }
 

@@ -118,7 +118,12 @@ export function settings(flags: Flags = {}, { env, cwd }: Surroundings = here())
     const label = flag === undefined ? variable : `--${name}`;
     const value = typeof text === 'string' ? fromText(text, name, 'type' in schema ? schema.type : '') : text;
     const errors = problemsOf(Options, { [name]: value });
-    if (errors.length > 0) throw invalidRequest(SECRET.has(name) ? label : `${label} ${String(text)}`, errors);
+    if (errors.length > 0) {
+      const { message } = invalidRequest(SECRET.has(name) ? label : `${label} ${String(text)}`, errors);
+      const form = FORMS[name as keyof Options];
+      const toDo = form === undefined ? '' : ` Give ${form}.`;
+      throw new TroupeError('invalid_request', message + toDo, { errors });
+    }
     given[name] = value;
   }
   return given;
@@ -126,6 +131,15 @@ export function settings(flags: Flags = {}, { env, cwd }: Surroundings = here())
 
 /** Options that nothing repeats: each may be a password, or have one in it. */
 export const SECRET: ReadonlySet<string> = new Set(['token', 'nats']);
+
+/** What those take whose pattern says little to most people. */
+const FORMS: { readonly [Name in keyof Options]?: string } = {
+  url: 'an address such as http://127.0.0.1:8080',
+  nats: 'an address such as nats://127.0.0.1:4222',
+  token: 'letters, digits and signs of ASCII, without blanks',
+  id: 'letters, digits, _ and -, 64 at most',
+  node: 'letters, digits, _ and -, 64 at most',
+};
 
 function fileOptions(file: string): Options {
   let given: Readonly<Record<string, unknown>>;
@@ -139,7 +153,11 @@ function fileOptions(file: string): Options {
   }
   const known = Object.keys(Options.properties);
   const stranger = Object.keys(given).find(key => !known.includes(key));
-  if (stranger === undefined) return parse(Options, given, file);
+  if (stranger === undefined) {
+    const errors = problemsOf(Options, given);
+    if (errors.length === 0) return given;
+    throw refuse(`${invalidRequest(file, errors).message} Correct it there.`);
+  }
   const meant = nearest(stranger.replaceAll('_', '-').toLowerCase(), known);
   const instead = meant === null ? "'troupe up --help' lists the options." : `did you mean '${meant}'?`;
   throw refuse(`${file} is not valid: there is no option '${stranger}'; ${instead} Correct it, or take the line out.`);

@@ -130,6 +130,7 @@ test('M1: stop, drain and run end with 130 and nothing on stdout; stop and drain
     const { code, stdout, stderr } = await run.ended;
     assert.equal([code, stdout], [130, ''], stderr);
     assert.match(stderr, said);
+    assert.is(node.asked.includes('POST /api/v1/scenarios/cam1/stop'), args[0] !== 'drain'); // J3
   }
 });
 
