@@ -25,7 +25,7 @@ import packageJson from '../package.json' with { type: 'json' };
 import { HeartbeatDirectory } from './actors/directory/node-directory.ts';
 import { Gateway } from './actors/gateway/gateway.ts';
 import { NatsApi } from './actors/gateway/nats-api.ts';
-import { Pulse, type PulseAnswer } from './actors/gateway/pulse.ts';
+import { type Hands, Pulse } from './actors/gateway/pulse.ts';
 import { ScenarioMirror } from './actors/gateway/scenario-mirror.ts';
 import { idempotencyKey } from './actors/idempotency/idempotency-key.ts';
 import { NodeAgent } from './actors/node/node-agent.ts';
@@ -475,12 +475,6 @@ export async function startNode(
     closers.push(() => drains.close());
     const measured = serveMetrics({ bus, metrics }, config.node);
     closers.push(() => measured.close());
-    const pulses = bus.subscribe(SUBJECTS.control(config.node, 'pulse'), ({ reply }) => {
-      const hands = [...partitionsHere].map(([partition, { host }]) => ({ partition, stalledMs: host.stalledMs }));
-      const said: PulseAnswer = { leaseAgeMs: membership.leaseAgeMs, partitions: hands };
-      if (reply !== null) bus.publish(reply, toJson(said));
-    });
-    closers.push(() => pulses.close());
     let url = '';
     if (has('api')) {
       const projection = openProjection(path.join(config.data, 'projection.db'));
@@ -518,7 +512,11 @@ export async function startNode(
         }
       };
       const digest = (text: string): string => createHash('sha256').update(text).digest('hex');
-      const pulse = new Pulse({ bus, clock, directory, log: predictionLog, projection }, leaseMs);
+      const hands = (): Hands => ({
+        leaseAgeMs: membership.leaseAgeMs,
+        partitions: [...partitionsHere].map(([partition, { host }]) => ({ partition, stalledMs: host.stalledMs })),
+      });
+      const pulse = new Pulse({ clock, log: predictionLog, projection, hands }, leaseMs);
       const ports = {
         bus,
         clock,
@@ -655,7 +653,7 @@ async function ready(gateway: Gateway, root: Supervisor): Promise<void> {
   });
   const deadline = clock.monotonic() + LIMITS.readyMs;
   for (;;) {
-    const missing = await gateway.notReady();
+    const missing = gateway.missing();
     if (missing.length === 0) return;
     if (ended || clock.monotonic() > deadline) {
       throw new TroupeError('not_ready', `the node did not become ready: ${missing.join('; ')}`);

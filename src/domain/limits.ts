@@ -217,8 +217,12 @@ export const LIMITS = {
   clientPatienceMs: 30_000,
   /** One answer of a node to a command, beyond what it was asked to wait. */
   clientAnswerMs: 30_000,
-  /** `readyz`: what does nothing for this long stalls; and how long a look counts. Together less than a probe's usual 3 s. */
+  /**
+   * `readyz`: how long NATS may take to answer, and a partition to process none of its messages; how long a whole look may take,
+   * the rest of it for the projector: less than a probe's usual 3 s; and how long a look counts.
+   */
   pulseMs: 1_800,
+  pulseLookMs: 2_700,
   pulseRestMs: 900,
   /** How long a node may take to tell its metrics, and how long one that is no longer heard of is shown as down. */
   metricsMs: 1_000,

@@ -10,6 +10,9 @@ import { LIMITS } from '../../src/domain/limits.ts';
 import { SUBJECTS } from '../../src/domain/subjects.ts';
 import type { TreeNode } from '../../src/domain/tree.ts';
 import { MemoryServer } from '../../src/infra/memory/memory-server.ts';
+import { VirtualClock } from '../../src/infra/memory/virtual-clock.ts';
+import { natsBus } from '../../src/infra/nats/bus.ts';
+import { connect } from '../../src/infra/nats/connection.ts';
 import { systemClock as clock } from '../../src/infra/process/system-clock.ts';
 import { openProjection } from '../../src/infra/sqlite/projection-store.ts';
 import { temporaryFolder } from '../projection/temporary-folder.ts';
@@ -19,6 +22,7 @@ import { startTestNode } from '../support/node.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 const test = suite('readiness');
+const idle = () => ({ leaseAgeMs: null, partitions: [] });
 
 /** A connection that is silent this long is tried, and given up at the second silence: what a frozen server was noticed by before. */
 const BROKEN_MS = 2 * LIMITS.natsPingMs;
@@ -50,8 +54,7 @@ test('PU1, PU2: a projector that does not go on while the log grows is told; one
   const server = new MemoryServer({ clock, partitions: LIMITS.partitions });
   const log = server.predictionLog();
   const projection = openProjection(path.join(folder.path, 'p.db'));
-  const directory = { alive: () => [], isGone: () => false, onCapacity: () => ({ close: () => {} }) };
-  const look = () => new Pulse({ bus: server.bus(), clock, directory, log, projection }, 1_000).look();
+  const look = () => new Pulse({ clock, log, projection, hands: idle }, 1_000).look();
   const key = { scenario: 'cam', run: 1, segment: 0 };
   assert.equal(await look(), []);
 
@@ -71,27 +74,65 @@ test('PU1, PU2: a projector that does not go on while the log grows is told; one
   projection.close();
 });
 
-test('PU1: an owner that does not answer, does not process or cannot renew its lease is told', async () => {
+test('PU1: a partition of the node that processes nothing and a lease that it cannot renew are told', async () => {
   using folder = temporaryFolder();
   const server = new MemoryServer({ clock, partitions: LIMITS.partitions });
   const projection = openProjection(path.join(folder.path, 'p.db'));
-  const bus = server.bus();
-  const views = ['well', 'stuck', 'silent', 'late'].map(id => nodeView(id, { partitions: [3] }));
-  const directory = { alive: () => views, isGone: () => false, onCapacity: () => ({ close: () => {} }) };
-  const say = (node: string, leaseAgeMs: number, stalledMs: number) =>
-    bus.subscribe(SUBJECTS.control(node, 'pulse'), ({ reply }) => {
-      if (reply !== null) bus.publish(reply, toJson({ leaseAgeMs, partitions: [{ partition: 3, stalledMs }] }));
+  const look = (leaseAgeMs: number, stalledMs: number) => {
+    const hands = () => ({ leaseAgeMs, partitions: [{ partition: 3, stalledMs }] });
+    return new Pulse({ clock, log: server.predictionLog(), projection, hands }, 1_000).look();
+  };
+  assert.equal(await look(900, 1_000), []);
+  assert.equal(await look(900, 2_500), ['Partition 3 of this node has processed no message for 2500 ms.']);
+  assert.equal(await look(4_000, 0), ['This node could not renew its lease for 4000 ms.']);
+  projection.close();
+});
+
+test('PU1: a node that others call sick makes no other one unready, and keeps none from starting', async () => {
+  await using node = await startTestNode({ spares: 0 });
+  await using nats = await connect(node.node.natsUrl, { name: 'test' });
+  const bus = natsBus(nats);
+  const sick = toJson(nodeView('sick', { roles: ['orchestrator'], partitions: [3] }));
+  // As a node of an older version answers who asks for its pulse.
+  const said = toJson({ leaseAgeMs: 0, partitions: [{ partition: 3, stalledMs: 60_000 }] });
+  bus.subscribe(SUBJECTS.control('sick', 'pulse'), ({ reply }) => {
+    if (reply !== null) bus.publish(reply, said);
+  });
+  const beats = setInterval(() => bus.publish(SUBJECTS.heartbeat('sick', 'node', 'sick'), sick), 100);
+  try {
+    await waitUntil('it is heard of', async () => /"sick"/.test((await node.call('GET', '/api/v1/nodes')).text));
+    assert.is((await node.call('GET', '/readyz')).status, 200);
+    await using other = await startTestNode({
+      nats: { url: node.node.natsUrl, credsFile: null },
+      node: 'other',
+      roles: ['api'],
+      spares: 0,
     });
-  say('well', 900, 1_000);
-  say('stuck', 900, 2_500);
-  say('late', 4_000, 0);
-  bus.subscribe(SUBJECTS.control('silent', 'pulse'), () => {});
-  const pulse = new Pulse({ bus, clock, directory, log: server.predictionLog(), projection }, 1_000);
-  assert.equal(await pulse.look(), [
-    'Partition 3 on node stuck has processed no message for 2500 ms.',
-    'Node silent, which owns the partitions 3, does not answer.',
-    'Node late could not renew its lease for 4000 ms.',
-  ]);
+    await waitUntil('it is heard of', async () => /"sick"/.test((await other.call('GET', '/api/v1/nodes')).text));
+    assert.is((await other.call('GET', '/readyz')).status, 200);
+  } finally {
+    clearInterval(beats);
+  }
+});
+
+test('PU3: NATS and the projector have the time of one look together', async () => {
+  const virtual = new VirtualClock();
+  const log = new MemoryServer({ clock: virtual, partitions: LIMITS.partitions }).predictionLog();
+  await log.append({ scenario: 'cam', run: 1, segment: 0 }, openRecord(1), 0);
+  const slow = {
+    ...log,
+    identity: () => virtual.sleep(LIMITS.pulseMs / 2 - 100).then(() => log.identity()),
+    next: (seq: number) => virtual.sleep(LIMITS.pulseMs / 2 - 100).then(() => log.next(seq)),
+  };
+  using folder = temporaryFolder();
+  const projection = openProjection(path.join(folder.path, 'p.db'));
+  const over: string[][] = [];
+  void new Pulse({ clock: virtual, log: slow, projection, hands: idle }, 1_000)
+    .look()
+    .then(found => over.push([...found]));
+  await virtual.advance(LIMITS.pulseLookMs + 100);
+  await virtual.settle();
+  assert.match(String(over[0]), /^The projector stalls: /);
   projection.close();
 });
 
@@ -108,8 +149,7 @@ test('PU3: looks in the same moment are one', async () => {
       return real.identity();
     },
   };
-  const directory = { alive: () => [], isGone: () => false, onCapacity: () => ({ close: () => {} }) };
-  const pulse = new Pulse({ bus: server.bus(), clock, directory, log, projection }, 1_000);
+  const pulse = new Pulse({ clock, log, projection, hands: idle }, 1_000);
   for (let i = 0; i < 20; i++) await pulse.look();
   assert.ok(asked < 20, `${asked} questions`);
   projection.close();

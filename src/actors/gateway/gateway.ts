@@ -267,14 +267,19 @@ export class Gateway implements ScenarioGateway, ClusterGateway, EventGateway {
     };
   }
 
-  async notReady(): Promise<readonly string[]> {
+  /** What is still to come before this node can serve: known without asking anybody. */
+  missing(): readonly string[] {
     const { bus, mirror } = this.#ports;
-    const known = [
+    return [
       ...(bus.connected ? [] : ['not connected to NATS']),
       ...(mirror.current ? [] : ['the scenarios are still being read']),
       ...this.#ports.unready(),
     ];
-    return known.length > 0 ? known : this.#ports.stalled();
+  }
+
+  async notReady(): Promise<readonly string[]> {
+    const missing = this.missing();
+    return missing.length > 0 ? missing : this.#ports.stalled();
   }
 
   /** A cause that this node knows of stands before what it led to. */

@@ -1,36 +1,30 @@
 /**
- * Whether the cluster does anything just now, or only looks alive: for `readyz`.
+ * Whether this node does anything just now, or only looks alive: for `readyz`.
  *
- * PU1 Nothing is believed that is not seen in this look: NATS answers a question, every owner of partitions answers and goes on
- *     with its messages, the projector goes on with the log. What does not within `pulseMs` stalls.
+ * PU1 Nothing is believed that is not seen in this look: NATS answers a question, the node goes on with the messages of its own
+ *     partitions and renews its lease, its projector goes on with the log. Other nodes tell of themselves in their metrics:
+ *     a sick one does not take those that are well with it.
  * PU2 Slow is not stalled: whoever gets on at all, however much is before him, is well.
- * PU3 Only reads, and only when somebody asks: looks in the same `pulseRestMs` are one.
+ * PU3 Only reads, and only when somebody asks: looks in the same `pulseRestMs` are one. One takes `pulseLookMs` at most.
  */
-import Type, { type Static } from 'typebox';
 import { LIMITS } from '../../domain/limits.ts';
-import { parseJson } from '../../domain/parse.ts';
-import { SUBJECTS } from '../../domain/subjects.ts';
-import { type Bus, NoResponder } from '../ports/bus.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { NodeDirectory } from '../ports/node-directory.ts';
 import type { PredictionLog } from '../ports/prediction-log.ts';
 import type { PredictionReader } from '../ports/projection.ts';
 
-/** What a node with partitions says of itself on its `pulse` subject. */
-export const PulseAnswer = Type.Object({
-  /** Since its lease was last renewed. */
-  leaseAgeMs: Type.Union([Type.Number(), Type.Null()]),
-  /** Partitions with messages in hand, and for how long none of these was processed. */
-  partitions: Type.Array(Type.Object({ partition: Type.Integer(), stalledMs: Type.Number() })),
-});
-export type PulseAnswer = Static<typeof PulseAnswer>;
+/** What the node knows of itself. */
+export interface Hands {
+  /** Since its lease was last renewed; null: it has none. */
+  readonly leaseAgeMs: number | null;
+  /** Its partitions with messages in hand, and for how long none of these was processed. */
+  readonly partitions: readonly { readonly partition: number; readonly stalledMs: number }[];
+}
 
 export interface PulsePorts {
-  readonly bus: Bus;
   readonly clock: Clock;
-  readonly directory: NodeDirectory;
   readonly log: PredictionLog;
   readonly projection: PredictionReader;
+  hands(): Hands;
 }
 
 /** What a look waits for: the answer, or the end of its patience. */
@@ -57,53 +51,44 @@ export class Pulse {
   }
 
   async #look(): Promise<readonly string[]> {
-    const owners = this.#ports.directory.alive().filter(node => node.partitions.length > 0);
-    const asked = Promise.all(owners.map(({ id, partitions }) => this.#ofOwner(id, partitions)));
     const ofLog = await this.#ofLog();
-    // Through a server that does not answer nobody can.
-    return ofLog.kind === 'unheard' ? ofLog.reasons : [...ofLog.reasons, ...(await asked).flat()];
+    // Without NATS nothing of it gets on.
+    return ofLog === UNHEARD ? ofLog : [...ofLog, ...this.#ofHands()];
   }
 
   /** NATS with JetStream, and the projector. */
-  async #ofLog(): Promise<{ readonly kind: 'heard' | 'unheard'; readonly reasons: readonly string[] }> {
+  async #ofLog(): Promise<readonly string[]> {
     const { log, projection, clock } = this.#ports;
-    const { pulseMs } = LIMITS;
+    const began = clock.monotonic();
+    const left = (ms: number): number => Math.max(0, began + ms - clock.monotonic());
     const applied = projection.appliedSeq;
-    const identity = await this.#within(pulseMs, log.identity());
+    const identity = await this.#within(LIMITS.pulseMs, log.identity());
     if (identity === LATE) return UNHEARD;
-    if (identity === null) return { kind: 'heard', reasons: ['NATS does not answer for the prediction log.'] };
-    if (identity.lastSeq <= applied) return WELL;
+    if (identity === null) return ['NATS does not answer for the prediction log.'];
+    if (identity.lastSeq <= applied) return [];
     // What is behind the projection may be purged, or no record: only a record must be applied.
-    const next = await this.#within(pulseMs, log.next(applied));
+    const next = await this.#within(left(LIMITS.pulseMs), log.next(applied));
     if (next === LATE) return UNHEARD;
-    if (next === null) return WELL;
-    for (const since = clock.monotonic(); clock.monotonic() - since < pulseMs; await clock.sleep(LOOK_MS)) {
-      if (projection.appliedSeq !== applied) return WELL; // PU2
+    if (next === null) return [];
+    const lookedAt = clock.monotonic();
+    for (; left(LIMITS.pulseLookMs) > 0; await clock.sleep(LOOK_MS)) {
+      if (projection.appliedSeq !== applied) return []; // PU2
     }
-    const reason = `The projector stalls: it has not applied record ${next.seq} of the log within ${pulseMs} ms.`;
-    return { kind: 'heard', reasons: [reason] };
+    const ms = Math.round(clock.monotonic() - lookedAt);
+    return [`The projector stalls: it has not applied record ${next.seq} of the log within ${ms} ms.`];
   }
 
-  async #ofOwner(node: string, partitions: readonly number[]): Promise<string[]> {
-    const { bus, directory } = this.#ports;
+  #ofHands(): string[] {
     const { pulseMs } = LIMITS;
-    const asked = bus.request(SUBJECTS.control(node, 'pulse'), new Uint8Array(), pulseMs);
-    const answer = await asked.catch((error: unknown) => error);
-    // It has just ended, or is of a version that is not asked: the lease and `unready` decide.
-    if (answer instanceof NoResponder) return [];
-    const said = answer instanceof Error ? null : parseJson(PulseAnswer, (answer as { body: Uint8Array }).body);
-    if (said === null) {
-      const isThere = directory.alive().some(other => other.id === node);
-      return isThere ? [`Node ${node}, which owns the partitions ${partitions.join(', ')}, does not answer.`] : [];
-    }
-    const found = said.partitions
+    const { leaseAgeMs, partitions } = this.#ports.hands();
+    const found = partitions
       .filter(({ stalledMs }) => stalledMs > pulseMs)
       .map(({ partition, stalledMs }) => {
-        return `Partition ${partition} on node ${node} has processed no message for ${Math.round(stalledMs)} ms.`;
+        return `Partition ${partition} of this node has processed no message for ${Math.round(stalledMs)} ms.`;
       });
     const oldest = Math.max(MISSED_RENEWALS * this.#leaseMs, pulseMs);
-    if ((said.leaseAgeMs ?? 0) <= oldest) return found;
-    return [...found, `Node ${node} could not renew its lease for ${Math.round(said.leaseAgeMs ?? 0)} ms.`];
+    if ((leaseAgeMs ?? 0) <= oldest) return found;
+    return [...found, `This node could not renew its lease for ${Math.round(leaseAgeMs ?? 0)} ms.`];
   }
 
   /** null when it failed. */
@@ -118,8 +103,7 @@ export class Pulse {
   }
 }
 
-const WELL = { kind: 'heard', reasons: [] } as const;
-const UNHEARD = { kind: 'unheard', reasons: [`NATS has not answered within ${LIMITS.pulseMs} ms.`] } as const;
+const UNHEARD: readonly string[] = [`NATS has not answered within ${LIMITS.pulseMs} ms.`];
 /** Between two looks at the projector. */
 const LOOK_MS = 20;
 /** One renewal may be lost, the next is under way. */
