@@ -266,7 +266,15 @@ export async function startNode(
         dirs: [asset('models'), path.join(config.data, 'models')],
         roots: config.roots,
         // Who runs none only lists them.
-        ...(sandbox === null ? {} : { trial: await modelTrial({ sandbox, known: triedModels(config.data) }) }),
+        ...(sandbox === null
+          ? {}
+          : {
+              trial: await modelTrial({
+                sandbox,
+                known: triedModels(config.data),
+                report: error => report('model-trial', 'to keep what was tried', error),
+              }),
+            }),
       }));
 
     // ── runners ──
@@ -397,7 +405,11 @@ export async function startNode(
       const executors = {
         'place-runner': placeRunner(
           { bus, clock, directory, scenarios },
-          { strategy: config.placement, answerMs: LIMITS.probeMs + 2_000, retryMs: placementRetryMs },
+          {
+            strategy: config.placement,
+            answerMs: LIMITS.trialWaitMs + LIMITS.probeMs + 2_000,
+            retryMs: placementRetryMs,
+          },
         ),
         'stop-runner': stopRunner({ bus, clock, directory }),
         'close-log': closeLog({ log: predictionLog, clock }),

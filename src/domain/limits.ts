@@ -71,6 +71,8 @@ export const LIMITS = {
   trialBytes: 4 * 1024 * KIB * KIB,
   trialMs: 10_000,
   trialStartMs: 30_000,
+  /** Who asks for a model waits this long for its trial, and is told then that it goes on. */
+  trialWaitMs: 2_000,
   trialAgainMs: 60_000,
   trialRefusals: 256,
   /** Models of which is kept in DATA that they work. */

@@ -27,6 +27,8 @@ async function start(slots = 4) {
     probes: 0,
     /** What a file is read behind. */
     gate: null as Promise<void> | null,
+    /** What a model is tried behind. */
+    trial: null as Promise<void> | null,
     views: [] as ReturnType<NodeAgent['view']>[],
   };
   const mailbox = server.mailbox();
@@ -56,7 +58,13 @@ async function start(slots = 4) {
           return process;
         },
       },
-      models: { list: () => [MODEL], resolve: async () => MODEL },
+      models: {
+        list: () => [MODEL],
+        resolve: async () => {
+          await world.trial;
+          return MODEL;
+        },
+      },
       decoder: {
         engine: ENGINE.decoder,
         probe: async () => {
@@ -89,9 +97,10 @@ async function start(slots = 4) {
     },
   );
   const bus = server.bus();
-  const ask = async <T>(verb: string, body: unknown): Promise<T> => {
-    const { body: bytes } = await bus.request(SUBJECTS.control('n1', verb), Buffer.from(JSON.stringify(body)), 1_000);
-    return JSON.parse(Buffer.from(bytes).toString());
+  const ask = async <T>(verb: string, body: unknown, waitMs = 1_000): Promise<T> => {
+    const bytes = Buffer.from(JSON.stringify(body));
+    const { body: answer } = await bus.request(SUBJECTS.control('n1', verb), bytes, waitMs);
+    return JSON.parse(Buffer.from(answer).toString());
   };
   const told = collect(signal => mailbox.read(mailbox.partitionOf({ kind: 'scenario', id: 'cam' }), signal));
   /** What the scenario was told, as `verb attempt`. */
@@ -107,6 +116,7 @@ async function start(slots = 4) {
     processes,
     reports,
     place: (assignment: Assignment) => ask<StartAnswer>('start', assignment),
+    probe: () => ask<unknown>('probe', attempt(1).spec, 10_000),
     stop: (of: Assignment, mode: string) =>
       ask<StopAnswer>('stop', { scenario: 'cam', run: of.run, segment: 0, attempt: of.attempt, mode }),
   };
@@ -253,6 +263,21 @@ test('A2: a file system that does not answer is refused in time, and takes no sl
   gate.resolve();
   await node.clock.settle();
   assert.is(node.processes.length, 1);
+});
+
+test('A7: a trial is not waited for to its end, is what the refusal speaks of, and makes its model warm', async () => {
+  const node = await start(1);
+  const trial = Promise.withResolvers<void>();
+  node.world.trial = trial.promise;
+  const probed = node.probe();
+  await node.clock.advance(LIMITS.trialWaitMs);
+  assert.match(JSON.stringify(await probed), /"unavailable","message":"model shapes is being tried on this node/);
+  assert.equal(node.agent.view().warm, []);
+  const before = node.world.views.length;
+  trial.resolve();
+  await node.clock.settle();
+  assert.equal(node.world.views[before]?.warm, ['shapes'], 'announced');
+  assert.is(codeOf(await node.place(attempt(2))), 'accepted');
 });
 
 test('A5: what was asked for before the node began to drain is not started then', async () => {

@@ -105,7 +105,7 @@ test('N2: one that was itself late has no right to judge', async () => {
   assert.is(directory.alive().length, 0);
 });
 
-test('who waits for capacity is told of a new node, a restarted one and a freed slot, and of nothing else', async () => {
+test('who waits for capacity is told of a new node, a restarted one, a freed slot and a model that got warm, and of nothing else', async () => {
   const { beat, directory } = listening();
   let told = 0;
   const subscription = directory.onCapacity(() => {
@@ -117,9 +117,19 @@ test('who waits for capacity is told of a new node, a restarted one and a freed 
     return told - before;
   };
   const heard: number[] = [];
-  for (const body of [view('n1'), view('n1'), view('n1', 2), view('n1', 1), view('n1', 1, 2)])
+  const warm = { ...view('n1', 1, 2), warm: ['m'] };
+  for (const body of [
+    view('n1'),
+    view('n1'),
+    view('n1', 2),
+    view('n1', 1),
+    view('n1', 1, 2),
+    warm,
+    warm,
+    { ...warm, warm: [] },
+  ])
     heard.push(await tell(body));
-  assert.equal(heard, [1, 0, 0, 1, 1]);
+  assert.equal(heard, [1, 0, 0, 1, 1, 1, 0, 0]);
   subscription.close();
   assert.is(await tell(view('n3')), 0);
 });

@@ -70,6 +70,7 @@ const endless = (): Buffer => {
 
 writeFileSync(at('greedy.onnx'), greedy(600_000));
 writeFileSync(at('endless.onnx'), endless());
+writeFileSync(at('slow.onnx'), Buffer.concat([endless(), part(2, 'other')])); // another hash
 copyFileSync(asset('models', 'colorblob.onnx'), at('good.onnx'));
 const known = at('tried.json');
 const catalog = async (timeMs: number = LIMITS.trialMs) =>
@@ -87,12 +88,55 @@ else
     );
   });
 
-test('TR1, TR4: a model that does not end is refused when its time is over, and again without being run', async () => {
+test('TR1, TR4, TR5: a model that does not end is refused for good when its time is over twice, and then without being run', async () => {
   const models = await catalog(1_000);
+  await rejection(
+    models.resolve(at('endless.onnx')),
+    'unavailable',
+    /tried again: it did not load and run once within 1 s/,
+  );
   await rejection(models.resolve(at('endless.onnx')), 'model_unsupported', /did not load and run once within 1 s/);
   const before = performance.now();
+  const other = models.resolve(at('slow.onnx')).catch(() => 'refused');
   await rejection(models.resolve(at('endless.onnx')), 'model_unsupported', /did not load and run once within 1 s/);
-  assert.ok(performance.now() - before < 1_000, 'running it would have taken its time again');
+  assert.ok(performance.now() - before < 900, 'neither is it run again nor does it wait for the trial of another');
+  assert.is(await other, 'refused');
+});
+
+test('TR5: a process that cannot be started, or is killed from outside, says nothing about the model', async () => {
+  writeFileSync(at('fork-fails'), '#!/bin/sh\nexit 1\n', { mode: 0o700 });
+  writeFileSync(at('killed'), '#!/bin/sh\nkill -KILL $$\n', { mode: 0o700 });
+  for (const [name, why] of [
+    ['absent', /could be started: .*ENOENT/],
+    ['fork-fails', /was ended \(exit code 1\)/],
+    ['killed', /was ended \(SIGKILL\)/],
+  ] as const) {
+    const trial = await modelTrial({ sandbox: { level: 'limits', prlimit: at(name), bwrap: null }, known: [] });
+    const models = await openModelCatalog({ dirs: [], roots: [folder], trial });
+    await rejection(models.resolve(at('good.onnx')), 'unavailable', why);
+  }
+});
+
+test('TR5: a kill while a model is being tried says nothing about it, a crash does', async () => {
+  for (const [signal, code] of [
+    ['SIGKILL', 'unavailable'],
+    ['SIGSEGV', 'model_unsupported'],
+  ] as const) {
+    const dies = `process.once('message', () => process.kill(process.pid, '${signal}')); process.send({ kind: 'ready' });`;
+    writeFileSync(at(signal), `#!${process.execPath}\n${dies}\n`, { mode: 0o700 });
+    const trial = await modelTrial({ sandbox: { level: 'limits', prlimit: at(signal), bwrap: null }, known: [] });
+    const models = await openModelCatalog({ dirs: [], roots: [folder], trial });
+    await rejection(models.resolve(at('good.onnx')), code, new RegExp(signal));
+  }
+});
+
+test('TR3: a model that worked may be used although that cannot be kept, which is said once', async () => {
+  const said: unknown[] = [];
+  const known = [at('no such folder/tried.json')];
+  const trial = await modelTrial({ sandbox, known, report: error => said.push(error) });
+  const models = await openModelCatalog({ dirs: [asset('models')], roots: [], trial });
+  for (const { info } of models.list().slice(0, 2)) assert.is((await models.resolve(info.name)).info.name, info.name);
+  assert.is(said.length, 1);
 });
 
 test('TR2, TR3: what works is tried once, whoever asks, and is known after a restart; what is known waits for nobody', async () => {
@@ -106,7 +150,7 @@ test('TR2, TR3: what works is tried once, whoever asks, and is known after a res
   assert.is(await Promise.race([restarted.resolve(at('good.onnx')).then(({ info }) => info.name), other]), 'good');
   assert.is(await other, 'refused');
   writeFileSync(known, JSON.stringify({ [model?.info.sha256 ?? '']: '1.2.3' }));
-  await rejection((await catalog(1)).resolve(at('good.onnx')), 'model_unsupported', /was tried/);
+  await rejection((await catalog(1)).resolve(at('good.onnx')), 'unavailable', /is tried again/);
 });
 
 test('TR3: a file of known models that is damaged or missing holds nothing', async () => {

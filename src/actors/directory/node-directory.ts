@@ -77,7 +77,8 @@ export class HeartbeatDirectory implements NodeDirectory {
     const before = this.#seen.get(view.id)?.view;
     this.#seen.set(view.id, { view, at: this.#clock.monotonic() });
     const room = (node: NodeView): number => (node.draining ? 0 : node.slots - node.running);
-    if (before === undefined || before.pid !== view.pid || room(view) > room(before))
+    const warmer = before !== undefined && view.warm.some(model => !before.warm.includes(model)); // a trial has ended (A7)
+    if (before === undefined || before.pid !== view.pid || room(view) > room(before) || warmer)
       for (const tell of this.#listeners) tell(view);
   }
 }

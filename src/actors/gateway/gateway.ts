@@ -8,6 +8,7 @@
 
 import { fromProblem, PERMANENT_CODES, type Problem, TroupeError } from '../../domain/errors.ts';
 import { fromJson, toJson } from '../../domain/json.ts';
+import { LIMITS } from '../../domain/limits.ts';
 import { readRunnerBeat } from '../../domain/messages.ts';
 import type { ModelInfo } from '../../domain/model.ts';
 import { NodeView } from '../../domain/node.ts';
@@ -61,7 +62,7 @@ export interface GatewayPorts {
 }
 
 const ANSWER_MS = 5_000;
-const PROBE_MS = 4_000;
+const PROBE_MS = LIMITS.trialWaitMs + LIMITS.probeMs + 1_000;
 const TREE_MS = 1_000;
 const CONTROL_MS = 5_000;
 const SETTLE_MS = 1_000;

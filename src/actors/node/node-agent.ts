@@ -10,6 +10,8 @@
  *    on elsewhere, or here later. A node that ends drains for good, within twice `shutdownMs`, whatever does not answer.
  * A6 A runner that has yet to start up is vouched for: on a crowded machine a process may take longer to begin than a
  *    silence may last. Its death is seen here, and without progress of its own it counts as stalled in the end.
+ * A7 A model's trial may take longer than anybody waits: who asks meanwhile is told so, and a model that worked then is warm,
+ *    which a placement that waits for it hears at once.
  */
 
 import Type from 'typebox';
@@ -187,17 +189,37 @@ export class NodeAgent {
     spec: ScenarioSpec,
     known: SourceInfo | null,
   ): Promise<{ path: string; source: SourceInfo; model: LocalModel }> {
+    const model = await this.#resolve(spec.model);
+    const unknown = spec.classes?.find(name => !model.info.classes.includes(name));
+    if (unknown !== undefined) throw classUnknown(model.info, unknown);
     const { probeMs } = this.#settings;
+    const message = `${spec.source.uri} could not be probed within ${probeMs} ms. It is tried again; does its disk answer?`;
+    return { ...(await this.#within(probeMs, message, signal => this.#look(spec, known, signal))), model };
+  }
+
+  /** A7 */
+  #resolve(name: string): Promise<LocalModel> {
+    const message = `model ${name} is being tried on this node, as each is before its first use. It goes on when that has ended.`;
+    return this.#within(LIMITS.trialWaitMs, message, async signal => {
+      const model = await this.#ports.models.resolve(name);
+      if (!signal.aborted) return model;
+      this.#warmUp(name);
+      this.#ports.announce();
+      return model;
+    });
+  }
+
+  /** @throws TroupeError unavailable, with `message`, when it takes longer */
+  async #within<T>(ms: number, message: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const late = new AbortController();
     const over = Promise.withResolvers<never>();
-    const deadline = this.#ports.clock.timer(probeMs, () => {
+    const deadline = this.#ports.clock.timer(ms, () => {
       late.abort(new Error('too late'));
-      const message = `${spec.source.uri} could not be probed within ${probeMs} ms. It is tried again; does its disk answer?`;
       over.reject(new TroupeError('unavailable', message, { retryable: true }));
     });
     try {
       // A file system that does not answer cannot be asked to stop: what it says later is nobody's business.
-      return await Promise.race([this.#look(spec, known, late.signal), over.promise]);
+      return await Promise.race([work(late.signal), over.promise]);
     } finally {
       deadline.cancel();
     }
@@ -207,15 +229,11 @@ export class NodeAgent {
     spec: ScenarioSpec,
     known: SourceInfo | null,
     signal: AbortSignal,
-  ): Promise<{ path: string; source: SourceInfo; model: LocalModel }> {
-    const { models, decoder } = this.#ports;
-    const model = await models.resolve(spec.model);
-    const unknown = spec.classes?.find(name => !model.info.classes.includes(name));
-    if (unknown !== undefined) throw classUnknown(model.info, unknown);
+  ): Promise<{ path: string; source: SourceInfo }> {
+    const { decoder } = this.#ports;
     const path = await this.#ports.resolveSource(spec.source.uri);
-    if (known !== null && sameIdentity(known.identity, await decoder.identify(path)))
-      return { path, source: known, model };
-    return { path, source: await decoder.probe(path, signal), model };
+    if (known !== null && sameIdentity(known.identity, await decoder.identify(path))) return { path, source: known };
+    return { path, source: await decoder.probe(path, signal) };
   }
 
   /** A1 */

@@ -43,7 +43,7 @@ export interface PlaceRunnerPorts {
 
 export interface PlaceRunnerSettings {
   readonly strategy: PlacementStrategy;
-  /** How long a node may take to answer: it probes the source first (≤ 3 s). */
+  /** How long a node may take to answer: it tries the model (≤ 2 s) and probes the source first (≤ 3 s). */
   readonly answerMs: number;
   /** Z4 */
   readonly retryMs: number;

@@ -20,7 +20,10 @@ export async function main(): Promise<void> {
   const [model] = (await told) as [LocalModel];
   await run(onnxruntime, model).then(
     () => say({ kind: 'works' }),
-    (error: unknown) => say({ kind: 'fails', message: toProblem(error).message }),
+    (error: unknown) => {
+      const { code, message } = toProblem(error);
+      say({ kind: code === 'model_unsupported' || code === 'inference_failed' ? 'fails' : 'unread', message });
+    },
   );
 }
 

@@ -2,14 +2,16 @@
  * A model is a program by a stranger: 151 bytes of it can ask for 25 GB. Before a node uses one, it is loaded and run once in a
  * process of its own.
  *
- * TR1 That process has a bound on its memory (SB2) and on its time; what exceeds one is `model_unsupported` and harms nobody else.
+ * TR1 That process has a bound on its memory (SB2) and on its time; what exceeds one harms nobody else.
  * TR2 One model is tried at a time, so that many at once get no more than one.
  * TR3 A model that worked is not tried again by this version of onnxruntime, also not after a restart: its hash is kept in DATA.
  *     Those that ship are known from the start.
- * TR4 A refusal holds for a while, so that asking again costs nothing; then it is tried again, since a busy machine can be why.
+ * TR4 A refusal holds for a while, so that asking again costs nothing; then it is tried again. What is known waits for no trial.
+ * TR5 Only what the model did is `model_unsupported`, and for good: onnxruntime refuses it, it takes too much memory, it crashes
+ *     the process, or its time is over twice in a row. What the machine may be to blame for is `unavailable` and passes.
  */
 import { readFile, rename, writeFile } from 'node:fs/promises';
-import { totalmem } from 'node:os';
+import { constants, totalmem } from 'node:os';
 import Type, { type Static } from 'typebox';
 import { TroupeError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
@@ -24,8 +26,13 @@ import { ENGINE } from './onnxruntime.ts';
 export type TrialWord =
   | { readonly kind: 'ready' }
   | { readonly kind: 'works' }
-  | { readonly kind: 'fails'; readonly message: string };
-type TrialOutcome = Exclude<TrialWord, { kind: 'ready' }>;
+  | { readonly kind: 'fails'; readonly message: string }
+  /** It was not even read. */
+  | { readonly kind: 'unread'; readonly message: string };
+type TrialOutcome =
+  | { readonly kind: 'works' }
+  /** TR5: it is the model, or may be the machine; `late` when its time was over. */
+  | { readonly kind: 'fails' | 'passing' | 'late'; readonly message: string };
 
 /** Versions of onnxruntime that models worked with, by the models' hashes. */
 const Tried = Type.Record(Type.String(), Type.String());
@@ -35,44 +42,68 @@ export interface TrialOptions {
   /** Files of what was tried; what works is added to the last one. One that is not there, or is no such file, holds nothing. */
   readonly known: readonly string[];
   readonly timeMs?: number;
+  /** What does not keep a model from being used. */
+  readonly report?: (error: unknown) => void;
 }
 
-/** @returns a function that resolves when a model may be used. It throws TroupeError model_unsupported */
+/** @returns a function that resolves when a model may be used. It throws TroupeError model_unsupported | unavailable (TR5) */
 export async function modelTrial({
   sandbox,
   known,
   timeMs = LIMITS.trialMs,
+  report = () => {},
 }: TrialOptions): Promise<(model: LocalModel) => Promise<void>> {
   const tried = new Map<string, string>();
   for (const file of known) for (const [hash, version] of Object.entries(await read(file))) tried.set(hash, version);
   const own = known.at(-1);
   const refused = new Map<string, { readonly error: TroupeError; readonly untilMs: number }>();
+  /** Whose time was over when they were tried last. */
+  const late = new Set<string>();
+  const trying = new Map<string, Promise<void>>();
   let last: Promise<unknown> = Promise.resolve();
+  let unkept = false;
 
-  const isKnown = ({ info }: LocalModel): boolean => tried.get(info.sha256) === ENGINE.onnxruntime; // TR3
-  const attempt = async (model: LocalModel): Promise<void> => {
-    if (isKnown(model)) return; // it was tried while this one waited
-    const { sha256 } = model.info;
-    const refusal = refused.get(sha256);
-    if (refusal !== undefined && performance.now() < refusal.untilMs) throw refusal.error; // TR4
-    const outcome = await runOnce(model, sandbox, timeMs);
-    if (outcome.kind === 'fails') {
-      const error = new TroupeError(
-        'model_unsupported',
-        `${model.file} was tried and cannot be used: ${outcome.message}`,
-      );
-      if (refused.size >= LIMITS.trialRefusals) refused.clear();
-      refused.set(sha256, { error, untilMs: performance.now() + LIMITS.trialAgainMs });
-      throw error;
-    }
-    refused.delete(sha256);
+  const keep = async (sha256: string): Promise<void> => {
     tried.set(sha256, ENGINE.onnxruntime);
-    if (own !== undefined) await write(own, { ...(await read(own)), [sha256]: ENGINE.onnxruntime });
+    if (own === undefined) return;
+    try {
+      await write(own, { ...(await read(own)), [sha256]: ENGINE.onnxruntime });
+      unkept = false;
+    } catch (error) {
+      if (!unkept) report(error); // it is tried again after a restart, no worse
+      unkept = true;
+    }
+  };
+  const attempt = async (model: LocalModel): Promise<void> => {
+    const { sha256 } = model.info;
+    const outcome = await runOnce(model, sandbox, timeMs);
+    const isSecond = late.delete(sha256);
+    if (outcome.kind === 'works') return keep(sha256);
+    const { message } = outcome;
+    if (outcome.kind === 'passing' || (outcome.kind === 'late' && !isSecond)) {
+      if (late.size >= LIMITS.trialRefusals) late.clear();
+      if (outcome.kind === 'late') late.add(sha256);
+      const text = `${model.file} could not be tried to the end, and is tried again: ${message}`;
+      throw new TroupeError('unavailable', text, { retryable: true });
+    }
+    const text = `${model.file} was tried and cannot be used: ${message}`;
+    const error = new TroupeError('model_unsupported', text);
+    if (refused.size >= LIMITS.trialRefusals) refused.clear();
+    refused.set(sha256, { error, untilMs: performance.now() + LIMITS.trialAgainMs });
+    throw error;
   };
   return async model => {
-    if (isKnown(model)) return;
-    const mine = last.then(() => attempt(model)); // TR2
-    last = mine.catch(() => {});
+    const { sha256 } = model.info;
+    if (tried.get(sha256) === ENGINE.onnxruntime) return; // TR3
+    const refusal = refused.get(sha256);
+    if (refusal !== undefined && performance.now() < refusal.untilMs) throw refusal.error; // TR4
+    refused.delete(sha256);
+    let mine = trying.get(sha256);
+    if (mine === undefined) {
+      mine = last.then(() => attempt(model)).finally(() => trying.delete(sha256)); // TR2
+      trying.set(sha256, mine);
+      last = mine.catch(() => {});
+    }
     await mine;
   };
 }
@@ -86,24 +117,31 @@ async function runOnce(model: LocalModel, sandbox: Sandbox, timeMs: number): Pro
     readable,
   });
   const { promise, resolve } = Promise.withResolvers<TrialOutcome>();
-  const fails = (message: string): void => resolve({ kind: 'fails', message });
+  const passing = (message: string): void => resolve({ kind: 'passing', message });
   // Our own start is not the model's fault.
-  let late = setTimeout(() => fails('the process to try it in did not start'), LIMITS.trialStartMs);
+  let late = setTimeout(() => passing('the process to try it in did not start in time'), LIMITS.trialStartMs);
+  let isTried = false;
   const exited = new Promise<void>(gone => {
     child.once('exit', (code, signal) => {
-      fails(`onnxruntime died of it (${signal ?? `exit code ${code}`}); it may need more than ${megabytes(bytes)}`);
+      const name = signal ?? signalOf(code) ?? `exit code ${code}`;
+      if (isTried && CRASHES.has(name)) {
+        const message = `onnxruntime died of it (${name}); it may need more than ${megabytes(bytes)}`;
+        resolve({ kind: 'fails', message });
+      } else passing(`the process to try it in was ended (${name}). Is the machine short of memory?`);
       gone();
     });
     child.once('error', error => {
-      fails(`no process for it could be started: ${error.message}`);
+      passing(`no process for it could be started: ${error.message}`);
       gone();
     });
   });
   child.on('message', (word: TrialWord) => {
+    if (word.kind === 'unread') return passing(word.message);
     if (word.kind !== 'ready') return resolve(explained(word, bytes));
+    isTried = true;
     clearTimeout(late);
-    const why = `it did not load and run once within ${timeMs / 1000} s. Use a smaller one, or try again when the machine is less busy`;
-    late = setTimeout(() => fails(why), timeMs);
+    const message = `it did not load and run once within ${timeMs / 1000} s. Use a smaller one, or try again when the machine is less busy`;
+    late = setTimeout(() => resolve({ kind: 'late', message }), timeMs);
     child.send(model, () => {}); // its exit tells when it could not be told
   });
   try {
@@ -115,10 +153,17 @@ async function runOnce(model: LocalModel, sandbox: Sandbox, timeMs: number): Pro
   }
 }
 
+/** What a process does to itself. Not SIGKILL: that comes from outside, also from a system that is out of memory. */
+const CRASHES: ReadonlySet<string> = new Set(['SIGSEGV', 'SIGABRT', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP']);
+
+/** SB5: of a program that died of a signal in a sandbox. */
+const signalOf = (code: number | null): string | undefined =>
+  Object.entries(constants.signals).find(([, number]) => number + 128 === code)?.[0];
+
 const megabytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB of memory`;
 
 /** In onnxruntime's words a refused allocation is many lines of C++, without the bound. */
-function explained(outcome: TrialOutcome, bytes: number): TrialOutcome {
+function explained(outcome: Extract<TrialWord, { kind: 'works' | 'fails' }>, bytes: number): TrialOutcome {
   if (outcome.kind === 'works' || !/alloc|out of memory/i.test(outcome.message)) return outcome;
   const asked = /requested buffer of size (\d+)/.exec(outcome.message)?.[1];
   const what = asked === undefined ? '' : `, and asks for ${Math.round(Number(asked) / 2 ** 20)} MiB at once`;
