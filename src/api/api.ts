@@ -5,9 +5,11 @@
  *    when they are plain decimal numbers, and refused otherwise.
  * H2 Closing ends idle connections and long waits at once, and everything else after a bounded time.
  * H3 Nobody holds a connection by sending slowly, and nobody holds all of them: headers, bodies and requests have a deadline.
+ * H5 An answer before the whole request is there ends the connection; nobody gets one that he did not ask for.
  * H4 A node that stops says `Connection: close` with every answer and goes on with what it has: clients and balancers leave it.
  */
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { TSchema } from 'typebox';
@@ -68,6 +70,10 @@ export interface ApiDeps {
 export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   const { gateway, cluster, events, projection, journal, metrics, telemetry, clock, random, options } = deps;
   const onDefect = options.onDefect ?? ((error, requestId) => console.error(`request ${requestId} failed:`, error));
+  const refuse: typeof refuseConnection = (error, socket, requestId) => {
+    if (isAnswering(socket)) socket.destroy();
+    else refuseConnection(error, socket, requestId);
+  };
   const app = fastify({
     bodyLimit: LIMITS.requestBytes,
     // H3
@@ -81,10 +87,13 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
     },
     return503OnClosing: false,
     genReqId: raw => knownRequestId(raw.headers['x-request-id']) ?? random.token(16),
-    frameworkErrors: (error, request, reply) => sendProblem(error, request, reply, onDefect),
-    clientErrorHandler: (error, socket) => refuseConnection(error, socket, random.token(16)),
+    // H5: of a target that cannot be read no hook hears.
+    frameworkErrors: (error, request, reply) =>
+      sendProblem(error, request, reply.header('connection', 'close'), onDefect),
+    clientErrorHandler: (error, socket) => refuse(error, socket, random.token(16)),
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.server.maxConnections = LIMITS.httpConnections;
+  const isAnswering = answersOf(app.server);
 
   app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply, onDefect));
   app.setValidatorCompiler<TSchema>(({ schema, httpPart }) => data => {
@@ -99,6 +108,10 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
     if (closing.signal.aborted || options.isStopping?.() === true) reply.header('connection', 'close'); // H4
     reply.headers({ 'x-request-id': request.id, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
   });
+  app.addHook('onRequest', bodyDeadline(clock, options.bodyMs ?? LIMITS.httpBodyMs, refuse));
+  app.addHook('onSend', async ({ raw }, reply) => {
+    if (hasBody(raw) && !raw.complete) reply.header('connection', 'close'); // H5
+  });
   if ((options.rateLimit ?? 0) > 0) app.addHook('onRequest', rateLimit(options.rateLimit ?? 0, clock));
   app.addHook('onRequest', async ({ headers, raw }) => {
     if (headers.host === undefined && raw.httpVersion === '1.1')
@@ -106,7 +119,6 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
   });
   app.addHook('onRequest', accessCheck(options));
   answerByProblems(app.server, () => random.token(16));
-  app.addHook('onRequest', bodyDeadline(clock, options.bodyMs ?? LIMITS.httpBodyMs));
   if (options.log !== undefined) app.addHook('onResponse', requestLog(options.log, clock));
   app.addHook('onResponse', async (request, reply) => {
     telemetry.answered(request.routeOptions.url ?? null, request.method, reply.statusCode, reply.elapsedTime);
@@ -145,18 +157,37 @@ export async function buildApi(deps: ApiDeps): Promise<FastifyInstance> {
 /** How often connections are looked at for H3. */
 const CHECK_MS = 1_000;
 
-/** H3: a JSON body; whoever sends a file has `httpRequestMs`. */
-function bodyDeadline(clock: Clock, bodyMs: number): (request: FastifyRequest) => Promise<void> {
-  return async ({ raw, headers, id }) => {
-    const isUpload = headers['content-type']?.startsWith('application/octet-stream') === true;
-    const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
-    if (!hasBody || isUpload || raw.readableEnded) return;
+const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+
+/** H3: begins before anybody can be refused. */
+function bodyDeadline(
+  clock: Clock,
+  bodyMs: number,
+  refuse: typeof refuseConnection,
+): (request: FastifyRequest) => Promise<void> {
+  return async ({ raw, id }) => {
+    if (!hasBody(raw) || raw.complete) return;
     const late = clock.timer(bodyMs, () => {
       const error = Object.assign(new Error('the body is late'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' });
-      refuseConnection(error, raw.socket, id);
+      refuse(error, raw.socket, id);
     });
     for (const over of ['end', 'close']) raw.once(over, () => late.cancel());
   };
+}
+
+/** H5. @returns whether words of its own would come in the middle of an answer, before an earlier one or after the last */
+function answersOf(server: Server): (socket: Duplex) => boolean {
+  const open = new WeakMap<Duplex, Set<ServerResponse>>();
+  server.on('request', ({ socket }, response) => {
+    const all = open.get(socket) ?? new Set();
+    open.set(socket, all.add(response));
+    for (const other of all) if (other !== response && other.writableFinished) all.delete(other);
+  });
+  return socket =>
+    [...(open.get(socket) ?? [])].some(({ req, headersSent, writableFinished }) =>
+      req.complete ? !writableFinished : headersSent,
+    );
 }
 
 const PARTS: Readonly<Record<string, string>> = {

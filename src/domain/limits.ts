@@ -133,6 +133,8 @@ export const LIMITS = {
   rejectedBytes: 64 * KIB * KIB,
   /** Event streams that one API node serves: each looks at the projection some 10 times a second at most. */
   eventStreams: 256,
+  /** And to one client, by address: a proxy is one, too. */
+  eventStreamsOfClient: 64,
   /** Predictions read at a time for one: at most some 3 MB. */
   eventFrames: 100,
   /** Between two looks for one, and between two words of its progress. */
@@ -240,9 +242,9 @@ export const LIMITS = {
   /** A request's line and headers, and how long a client may take to send them. */
   httpHeaderBytes: 16 * KIB,
   httpHeadersMs: 10_000,
-  /** A whole request with its body: an upload of a gigabyte over a slow line. */
-  httpRequestMs: 3_600_000,
-  /** How long the body of a request that is no upload may take: 1 MiB over a slow line. */
+  /** A whole request with its body, whatever else holds it up: Node's default. */
+  httpRequestMs: 300_000,
+  /** How long a body may take: 1 MiB over a slow line. */
   httpBodyMs: 30_000,
   /** A request that takes longer is logged, and how many of those and of refused ones a second. */
   slowRequestMs: 2_000,

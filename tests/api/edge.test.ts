@@ -13,14 +13,18 @@ const test = suite('edge');
 const SCENARIOS = '/api/v1/scenarios';
 
 /** Sends bytes as they are. @returns everything that came until the connection ended */
-async function raw(port: number, bytes: string): Promise<{ head: string; code: string }> {
+async function everything(port: number, bytes: string): Promise<string> {
   const socket = connect(port, '127.0.0.1');
   socket.on('error', () => {}); // the other side may be done with us before we are
   socket.write(bytes);
   const chunks: Buffer[] = [];
   socket.on('data', chunk => chunks.push(chunk));
   await once(socket, 'close');
-  const [head = '', body = '{}'] = Buffer.concat(chunks).toString().split('\r\n\r\n');
+  return Buffer.concat(chunks).toString();
+}
+
+async function raw(port: number, bytes: string): Promise<{ head: string; code: string }> {
+  const [head = '', body = '{}'] = (await everything(port, bytes)).split('\r\n\r\n');
   return { head, code: (JSON.parse(body) as { code: string }).code };
 }
 
@@ -116,6 +120,49 @@ test('H3: a body that does not arrive is 408, and nothing is asked of the cluste
   }
   assert.is(api.cluster.commands.length, 0);
   assert.equal(api.defects, []);
+});
+
+test('H3, H5: who is refused before his body is there holds no connection, whatever he says that he sends', async () => {
+  await using api = await serveApi({ token: 'sesame' });
+  const post = (path: string, ...headers: string[]): Promise<{ head: string }> =>
+    raw(api.port, [`POST ${path} HTTP/1.1`, 'Content-Length: 2000000', ...headers, '', '{'].join('\r\n'));
+  const host = 'Host: 127.0.0.1';
+  const known = 'Authorization: Bearer sesame';
+  for (const [status, answer] of [
+    [401, post(SCENARIOS, host)],
+    [401, post(SCENARIOS, host, 'Content-Type: application/octet-stream')],
+    [403, post(SCENARIOS, 'Host: evil.example')],
+    [404, post('/nothing', host, known)],
+    [413, post(SCENARIOS, host, known, 'Content-Type: application/json')],
+    [415, post(SCENARIOS, host, known, 'Content-Type: text/plain')],
+    [400, post('/%zz', host)],
+  ] as const) {
+    const { head } = await answer;
+    assert.match(head, new RegExp(`^HTTP/1.1 ${status} [^]*connection: close`, 'i'));
+  }
+  // One that refuses it late: the deadline of the body runs all the same.
+  await using slow = await serveApi({ bodyMs: 200 });
+  const upload = `POST ${SCENARIOS} HTTP/1.1\r\n${host}\r\nContent-Type: application/octet-stream\r\nContent-Length: 9\r\n\r\n{`;
+  assert.match((await raw(slow.port, upload)).head, /^HTTP\/1.1 415 /);
+});
+
+test('H5: a request that was answered gets no second answer when its body is late, nor does a stream or an earlier request', async () => {
+  await using api = await serveApi({ bodyMs: 200 });
+  api.have('cam');
+  api.cluster.told = [{ kind: 'quiet' }];
+  const lines = 'Host: 127.0.0.1\r\nContent-Type: application/json\r\n';
+  const late = `${lines}Content-Length: 9\r\n\r\n{`;
+  const stream = `${SCENARIOS}/cam/events`;
+  for (const bytes of [
+    `GET /healthz HTTP/1.1\r\n${late}`,
+    `GET ${stream} HTTP/1.1\r\n${late}`,
+    `GET ${stream} HTTP/1.1\r\n${lines}\r\nnonsense\r\n\r\n`,
+    `GET ${stream} HTTP/1.1\r\n${lines}\r\nPOST ${SCENARIOS} HTTP/1.1\r\n${late}`,
+  ]) {
+    const text = await everything(api.port, bytes);
+    const answers = text.match(/HTTP\/1.1 \d+/g) ?? [];
+    assert.ok(answers.length <= 1 && answers.every(answer => answer === 'HTTP/1.1 200'), text);
+  }
 });
 
 test('H4: a node that stops says so with every answer, and answers all the same', async () => {
