@@ -19,6 +19,7 @@ import { invariant } from '../../src/domain/errors.ts';
 import type { MediaRun } from '../../src/infra/video/media-run.ts';
 import { wasmDecoder, wasmRun } from '../../src/infra/video/wasm-ffmpeg.ts';
 import { decodeAll, expectExactResume, refusal } from '../contract/decoder.ts';
+import { waitUntil } from '../support/wait-until.ts';
 import { CLIP_FRAMES, CLIPS, ffmpeg } from './clips.ts';
 
 const test = suite('ffmpeg.wasm');
@@ -104,6 +105,22 @@ test('MT2: when an aborted decode has rejected, its threads are gone, although t
   );
   assert.ok(during > before || process.platform !== 'linux', 'a thread decodes');
   assert.is(threads(), before);
+});
+
+test('MT2: whether an aborted run was silent is told, also when it had much to say', async () => {
+  const run = await wasmRun();
+  for (let time = 0; time < 6; time++) {
+    const abort = new AbortController();
+    await using chatty = run('ffmpeg', ['-v', 'trace', '-i', `file:${clip}`, ...toNothing], abort.signal);
+    chatty.stdout.resume();
+    chatty.side.resume();
+    await waitUntil('it says something', () => !chatty.complaints.none);
+    const silent = chatty.wasSilent();
+    abort.abort(new Error('enough'));
+    let told = false;
+    void silent.then(() => (told = true));
+    await waitUntil('it is told', () => told);
+  }
 });
 
 test('a thread that ends by itself in the middle is an exit, and no longer a run', async () => {

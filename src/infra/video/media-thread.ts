@@ -79,7 +79,7 @@ export class MediaThread implements MediaRun {
   async wasSilent(): Promise<boolean> {
     // What it wrote lies in its pipe by now; a turn of the event loop takes at least some of it out.
     do await new Promise(setImmediate);
-    while (!this.#stderr.isDrained);
+    while (!this.#stderr.isDrained && !this.#stderr.destroyed); // an aborted one is read no more
     await new Promise(setImmediate);
     return this.complaints.none;
   }
