@@ -433,7 +433,7 @@ test('L8: what the model finds from `recordThreshold` on is logged; `threshold` 
   assert.is(attempt.inference.opened?.recordThreshold, 0.05, 'the log holds at least what is read');
 });
 
-test('N7: when decoding breaks off, everything before the break is in the log, and the attempt fails', async () => {
+test('N8: when decoding breaks off, everything before the break is in the log, and the attempt fails', async () => {
   const stage = new Stage({ times: steady(200), failAt: [150], inferMs: () => 40 });
   const { reason } = await stage.start().ended();
   assert.equal(typeof reason === 'object' && [reason.error.code, reason.error.frame], ['decode_failed', 150]);
@@ -441,6 +441,29 @@ test('N7: when decoding breaks off, everything before the break is in the log, a
     await stage.predictions(),
     steady(150).map((pts, i) => plain(i, pts)),
   );
+});
+
+test('N8: a stop while what was decoded before a break is inferred is a stop, and no failure', async () => {
+  for (const [mode, result] of [
+    ['close', 'closed'],
+    ['release', null],
+  ] as const) {
+    const stage = new Stage({ times: steady(200), failAt: [3], inferMs: () => 1_000 });
+    const { runner, decoder, ended } = stage.start();
+    await stage.clock.runUntil(() => decoder.handed === 3, 60_000);
+    await stage.clock.settle();
+    runner.stop(mode);
+    const outcome = await ended();
+    assert.equal([outcome.reason, outcome.result], ['shutdown', result]);
+    assert.is((await stage.predictions()).length, 3);
+  }
+});
+
+test('N8: of a file that was found changed nothing more is appended', async () => {
+  const stage = new Stage({ times: steady(20), failAt: [10], failsWith: 'source_changed', inferMs: () => 1_000 });
+  const { reason } = await stage.start().ended();
+  assert.is(typeof reason === 'object' && reason.error.code, 'source_changed');
+  assert.is((await stage.predictions()).length, 0);
 });
 
 test('L9: `skip` logs a frame that cannot be decoded or inferred with its error, in its place', async () => {

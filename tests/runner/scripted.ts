@@ -2,7 +2,7 @@
 import type { Clock, Random } from '../../src/actors/ports/clock.ts';
 import type { DecodedFrame, Decoder } from '../../src/actors/ports/decoder.ts';
 import type { InferenceFactory, InferenceOptions, InferencePool } from '../../src/actors/ports/inference.ts';
-import { TroupeError } from '../../src/domain/errors.ts';
+import { type ProblemCode, TroupeError } from '../../src/domain/errors.ts';
 import type { LocalModel } from '../../src/domain/model.ts';
 import type { Detection } from '../../src/domain/prediction.ts';
 import type { SourceIdentity, SourceInfo } from '../../src/domain/source.ts';
@@ -37,6 +37,8 @@ export interface Script {
   broken?: ReadonlySet<number>;
   /** The decoder gives up before this frame, once for every entry. */
   failAt?: number[];
+  /** And says this. */
+  failsWith?: ProblemCode;
   /** The inference of a frame fails, once for every entry. */
   inferenceFailsAt?: number[];
   /** Before every frame that is decoded. */
@@ -91,13 +93,13 @@ export class ScriptedDecoder implements Decoder {
     sink: Parameters<Decoder['decode']>[1],
     signal: AbortSignal,
   ) {
-    const { times, broken, failAt } = this.#script;
+    const { times, broken, failAt, failsWith = 'decode_failed' } = this.#script;
     const first = resume === null ? 0 : resume.frame + 1;
     this.began.push(first);
     for (let index = first; index < times.length; index++) {
       await this.#script.pace?.();
       signal.throwIfAborted();
-      if (take(failAt, index)) throw new TroupeError('decode_failed', 'the stream breaks off', { frame: index });
+      if (take(failAt, index)) throw new TroupeError(failsWith, 'the stream breaks off', { frame: index });
       this.decoded += 1;
       const frame: DecodedFrame = { index, ptsMs: times[index] ?? null };
       if (!sink.wants(frame)) continue;

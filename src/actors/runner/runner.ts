@@ -11,7 +11,8 @@
  * N7 What the stages took is told once every `measuredMs`, and its rest before the outcome: only a killed runner takes some with it.
  * N6 The model loads while the log is claimed and the first frames are decoded: these wait in the ring. A model that cannot
  *    be loaded fails the attempt and is no frame's fault.
- * N7 When decoding breaks off, what was decoded before the break is inferred and appended, and then the attempt fails.
+ * N8 When decoding breaks off, what was decoded before the break is inferred and appended, and then the attempt fails, unless it
+ *    is told to stop meanwhile. Of a file that was found changed nothing more is appended.
  */
 
 import type { Engine } from '../../domain/engine.ts';
@@ -289,11 +290,15 @@ export class Runner {
     } catch (error) {
       flow.throwIfFailed();
       if (this.#enough.signal.aborted) return [];
-      // N7: the next attempt begins at the break itself, and a scenario that fails by it has everything before it.
+      // N8: the next attempt begins at the break itself, and a scenario that fails by it has everything before it.
+      if (error instanceof TroupeError && error.code === 'source_changed') flow.fail(error);
       await flow.finish();
+      if (this.#isStopped()) return [];
       throw error;
     }
   }
+
+  #isStopped = (): boolean => this.#stop !== null;
 
   #outcome(reason: ExitReason, result: 'end' | 'closed' | null): RunnerOutcome {
     return { reason, result, seq: this.#seq, fruitful: this.#fruitful };
