@@ -75,6 +75,8 @@ export const LIMITS = {
   trialWaitMs: 2_000,
   trialAgainMs: 60_000,
   trialRefusals: 256,
+  /** As many symbolic links in a row Linux itself follows. */
+  linksFollowed: 40,
   /** Models of which is kept in DATA that they work. */
   trialsKept: 1024,
   /** Boxes over the record threshold that NMS considers, best first: bounds a frame's post-processing to some 50 ms. */
@@ -159,6 +161,8 @@ export const LIMITS = {
   pageItems: 1000,
   /** A DATA folder whose holder is just going is waited for this long. */
   dataLockMs: 2_000,
+  /** What a killed media tool leaves behind of its standard error is waited for this long. */
+  mediaEndMs: 2_000,
   /** A node answers within this whether it can read a source. */
   probeMs: 3_000,
   /** A partition's host that hands over finishes what it has in hand within this. */

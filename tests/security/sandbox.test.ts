@@ -1,7 +1,16 @@
 /** The sandbox round programs that read strangers' files, with the real bubblewrap and prlimit. */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -12,6 +21,7 @@ import { TroupeError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { programs } from '../../src/infra/config.ts';
 import { type Confinement, confined, findSandbox, NO_SANDBOX, type Sandbox } from '../../src/infra/process/sandbox.ts';
+import { chooseSandbox } from '../../src/infra/video/choose-decoder.ts';
 import { ffmpegDecoder } from '../../src/infra/video/ffmpeg-decoder.ts';
 import { answersIn, inSandbox, MediaProcess } from '../../src/infra/video/media-process.ts';
 import { decodeAll } from '../contract/decoder.ts';
@@ -144,7 +154,7 @@ where('full', 'SB5: in full a program that meets no broken pipe dies with its pa
 const powerless = at('bwrap');
 writeFileSync(powerless, '#!/bin/sh\necho "bwrap: No permissions to create new namespace" >&2\nexit 1\n');
 chmodSync(powerless, 0o755);
-const places = { searchPath: [folder, searchPath].join(path.delimiter), own };
+const places = { searchPath: [folder, searchPath].join(path.delimiter), own: folder };
 
 test('SB4: auto takes what works, and says what it lacks and what to do', async () => {
   const { sandbox, lacks: why } = await findSandbox('auto', places, runs);
@@ -162,6 +172,43 @@ test('SB4: a level that is demanded and does not work is an error that says what
     assert.instance(refused, TroupeError);
     assert.match(String(refused), new RegExp(`--sandbox ${wish}: full does not work here: .*--sandbox auto`));
   }
+});
+
+where('full', 'SB4: a bwrap on PATH that does not work hides none that set-up brought', async () => {
+  mkdirSync(at('own'));
+  symlinkSync(best.bwrap ?? '', at('own/bwrap'));
+  const { sandbox, lacks: why } = await findSandbox('auto', { ...places, own: at('own') }, runs);
+  assert.equal([sandbox.level, sandbox.bwrap, why], ['full', at('own/bwrap'), null]);
+});
+
+where(
+  'full',
+  'SB4: a level in which the decoder’s other program does not run is not taken, and not for want of namespaces',
+  async () => {
+    const ffprobe = at('ffprobe');
+    writeFileSync(ffprobe, `#!/bin/sh\nexec cat '${at('canary')}'\n`, { mode: 0o700 });
+    const decoder = { kind: 'native', ffmpeg: tools.ffmpeg, ffprobe } as const;
+    const { sandbox, lacks: why } = await chooseSandbox('auto', decoder, { searchPath, own });
+    assert.is(sandbox.level, 'limits');
+    assert.match(why ?? '', /canary: No such file or directory\. A program has there its own file/);
+  },
+);
+
+where('full', 'SB1: a program that is a link is there with what it links to', () => {
+  mkdirSync(at('opt'));
+  writeFileSync(at('opt/program'), `#!/bin/sh\ncat '${at('opt/program')}'\n`, { mode: 0o700 });
+  symlinkSync('opt/program', at('middle'));
+  symlinkSync(at('middle'), at('link'));
+  const { program, args } = confined(best, at('link'), [], { bounds: {}, readable: [] });
+  const { stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' });
+  assert.match(stdout, '#!/bin/sh', stderr);
+  assert.ok(args.includes(at('middle')), 'the kernel goes from one to the next');
+});
+
+where('limits', 'SB2: a bound above that which its owner is under is that one', () => {
+  const hard = execFileSync('/bin/sh', ['-c', 'ulimit -Hn'], { encoding: 'utf8' });
+  const { stdout, stderr } = shell(limits, 'ulimit -n', { bounds: { nofile: 2 ** 31 - 1 } });
+  assert.is(stdout, hard, stderr);
 });
 
 where('limits', 'SB4: a level that is named is the one taken, though there is a better one', async () => {

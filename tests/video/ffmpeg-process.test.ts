@@ -1,6 +1,6 @@
 /** What only the native ffmpeg can get wrong: its process. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Readable } from 'node:stream';
@@ -9,6 +9,7 @@ import * as assert from 'uvu/assert';
 import type { Decoder } from '../../src/actors/ports/decoder.ts';
 import { Complaints } from '../../src/infra/video/complaints.ts';
 import { ffmpegDecoder, nativeRun } from '../../src/infra/video/ffmpeg-decoder.ts';
+import { MediaProcess } from '../../src/infra/video/media-process.ts';
 import { seekTarget } from '../../src/infra/video/seek-target.ts';
 import { decodeAll, refusal, resumeAfter } from '../contract/decoder.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -85,6 +86,20 @@ test('M2: when an aborted decode has rejected, its ffmpeg is gone', async () => 
     error => assert.is((error as Error).message, 'enough'),
   );
   assert.ok(isGone(childPid()));
+});
+
+test('M2: a program that was started by a script, and not in its place, is not waited for when the script is gone', async () => {
+  const script = at('not-exec');
+  writeFileSync(script, `#!/bin/sh\nsleep 3600 &\necho $! > '${at('sleeper')}'\nwait\n`, { mode: 0o755 });
+  const child = new MediaProcess(script, [], new AbortController().signal);
+  await waitUntil('it sleeps', () => existsSync(at('sleeper')) && readFileSync(at('sleeper'), 'utf8').endsWith('\n'));
+  let gone = false;
+  void child[Symbol.asyncDispose]().then(() => (gone = true));
+  try {
+    await waitUntil('it is disposed of', () => gone);
+  } finally {
+    process.kill(Number(readFileSync(at('sleeper'), 'utf8')), 'SIGKILL');
+  }
 });
 
 test('M3: an ffmpeg that waits for its reader dies with it', async () => {

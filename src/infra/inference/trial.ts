@@ -11,14 +11,14 @@
  *     the process, or its time is over twice in a row. What the machine may be to blame for is `unavailable` and passes.
  */
 import { readFile, rename, writeFile } from 'node:fs/promises';
-import { constants, totalmem } from 'node:os';
+import { constants } from 'node:os';
 import Type, { type Static } from 'typebox';
 import { TroupeError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { LocalModel } from '../../domain/model.ts';
 import { parseJson } from '../../domain/parse.ts';
 import { programFiles } from '../process/assets.ts';
-import type { Sandbox } from '../process/sandbox.ts';
+import { type Sandbox, TRIAL_BOUNDS } from '../process/sandbox.ts';
 import { selfExec } from '../process/self-exec.ts';
 import { ENGINE } from './onnxruntime.ts';
 
@@ -110,10 +110,10 @@ export async function modelTrial({
 
 /** TR1 */
 async function runOnce(model: LocalModel, sandbox: Sandbox, timeMs: number): Promise<TrialOutcome> {
-  const bytes = Math.floor(Math.min(LIMITS.trialBytes, totalmem() / 2));
+  const bytes = TRIAL_BOUNDS.data;
   const readable = [...programFiles(), model.file];
   const child = selfExec('model-trial', { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] }, sandbox, {
-    bounds: { data: bytes },
+    bounds: TRIAL_BOUNDS,
     readable,
   });
   const { promise, resolve } = Promise.withResolvers<TrialOutcome>();

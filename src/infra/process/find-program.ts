@@ -36,7 +36,7 @@ export function findFfmpeg(search: ProgramSearch): { ffmpeg: string; ffprobe: st
   return ffprobe === null ? null : { ffmpeg, ffprobe };
 }
 
-function isProgram(file: string): boolean {
+export function isProgram(file: string): boolean {
   try {
     accessSync(file, constants.X_OK);
     return statSync(file).isFile();

@@ -3,7 +3,8 @@
  *
  * SB1 `full`: bubblewrap. The program sees the files it is given and the system's programs and libraries, all read-only, and
  *     nothing else: no network, no other process, no place to write, no privilege. And the bounds of `limits`.
- * SB2 `limits`: prlimit. Memory, open files and the size of files written are bounded, and there are no core dumps.
+ * SB2 `limits`: prlimit. Memory, open files and the size of files written are bounded, and there are no core dumps. A lower
+ *     bound that this process is under itself stays.
  * SB3 `none`: neither. What bounds a program by itself (whitelists, picture size, deadlines) holds at every level.
  * SB4 A level is had only if a program really ran in it; one that was demanded and does not work is an error.
  * SB5 Its owner notices nothing: descriptors and exit codes are the program's own, SIGKILL ends it, and in `full` so does its
@@ -11,12 +12,15 @@
  *
  * There is no bound on CPU time: videos may be hours long. A probe has a deadline, and a decoder that stalls is replaced.
  */
-import { lstatSync, readlinkSync } from 'node:fs';
+import { lstatSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import { totalmem } from 'node:os';
+import path from 'node:path';
 import Type, { type Static } from 'typebox';
 import { TroupeError, toProblem } from '../../domain/errors.ts';
+import { LIMITS } from '../../domain/limits.ts';
 import { SandboxLevel } from '../../domain/node.ts';
 import type { SandboxWish } from '../config.ts';
-import { findProgram } from './find-program.ts';
+import { findProgram, isProgram } from './find-program.ts';
 
 /** Plain data: a node hands it to its runner processes. */
 export const Sandbox = Type.Object({
@@ -51,15 +55,55 @@ export function confined(
   args: readonly string[],
   { bounds, readable }: Confinement,
 ): { readonly program: string; readonly args: readonly string[] } {
-  const limits = Object.entries({ ...bounds, core: 0 }).map(([name, value]) => `--${name}=${value}`);
-  const shown = [program, ...readable].filter(file => !isSystem(file)).flatMap(file => ['--ro-bind', file, file]);
-  const walls = [...WALLS, ...privileges(), ...system(), ...shown, '--remount-ro', '/', '--chdir', '/', '--'];
+  const limits = Object.entries({ ...bounds, core: 0 }).map(([name, value]) => `--${name}=${notAbove(name, value)}`);
+  const shown = new Set([...linked(program), ...readable].filter(file => !isSystem(file)));
+  const binds = [...shown].flatMap(file => ['--ro-bind', file, file]);
+  const walls = [...WALLS, ...privileges(), ...system(), ...binds, '--remount-ro', '/', '--chdir', '/', '--'];
   const [first = program, ...rest] = [
     ...(prlimit === null ? [] : [prlimit, ...limits, '--']),
     ...(bwrap === null ? [] : [bwrap, ...walls]),
     ...[program, ...args],
   ];
   return { program: first, args: rest };
+}
+
+/** A model's trial (TR1). */
+export const TRIAL_BOUNDS = { data: Math.floor(Math.min(LIMITS.trialBytes, totalmem() / 2)) };
+
+/** A program, what it links to step by step, and what that is in the end, whose libraries may lie beside it. */
+function linked(program: string): string[] {
+  const steps = [program];
+  for (let at = program; steps.length < LIMITS.linksFollowed; steps.push(at)) {
+    if (lstatSync(at, { throwIfNoEntry: false })?.isSymbolicLink() !== true) break;
+    at = path.resolve(path.dirname(at), readlinkSync(at));
+  }
+  try {
+    return [...steps, realpathSync(program)];
+  } catch {
+    return steps; // it leads nowhere: starting it says so
+  }
+}
+
+/** As /proc/self/limits calls what prlimit bounds. */
+const LIMIT_NAMES: Readonly<Record<string, string>> = {
+  as: 'Max address space',
+  data: 'Max data size',
+  nofile: 'Max open files',
+  fsize: 'Max file size',
+  core: 'Max core file size',
+};
+
+/** SB2: nobody but root may raise a hard limit, and one that it may not makes prlimit start nothing. */
+function notAbove(name: string, wanted: number): number {
+  let limits: string;
+  try {
+    limits = readFileSync('/proc/self/limits', 'utf8');
+  } catch {
+    return wanted;
+  }
+  const row = limits.split('\n').find(line => line.startsWith(`${LIMIT_NAMES[name]} `));
+  const hard = /\s(\d+)\s+\S+\s*$/.exec(row ?? '')?.[1];
+  return hard === undefined ? wanted : Math.min(wanted, Number(hard)); // or it is unlimited
 }
 
 /** SB1. No session of its own: it stays in its owner's process group, and without /dev there is no terminal to reach. */
@@ -99,6 +143,11 @@ export interface SandboxFound {
   readonly lacks: string | null;
 }
 
+const adviceOnWalls = (why: string): string =>
+  /namespace|uid map|not permitted|permission/i.test(why)
+    ? 'Allow namespaces (in a container: --security-opt seccomp=unconfined, or run it as a user that may make them)'
+    : 'A program has there its own file and the system’s folders (/usr, /lib): install it with what it needs in those';
+
 /**
  * SB4: the level that is wanted, or for `auto` the best one that works.
  * @param attempt starts a program in the sandbox and throws when it does not run
@@ -110,37 +159,42 @@ export async function findSandbox(
   attempt: (sandbox: Sandbox) => Promise<void>,
 ): Promise<SandboxFound> {
   if (wish === 'none') return { sandbox: NO_SANDBOX, lacks: null };
-  const [prlimit, bwrap] = ['prlimit', 'bwrap'].map(name => findProgram(name, { given: undefined, ...places }));
+  const prlimit = findProgram('prlimit', { given: undefined, ...places });
+  // One that does not work must not hide the one that does.
+  const bwraps = new Set(
+    [findProgram('bwrap', { given: undefined, ...places }), path.resolve(places.own, 'bwrap')].filter(
+      file => file !== null && isProgram(file),
+    ),
+  );
   const lacks: string[] = [];
-  const works = async (sandbox: Sandbox, toDo: string): Promise<boolean> => {
+  const works = async (sandbox: Sandbox, toDo: (why: string) => string): Promise<boolean> => {
     try {
       await attempt(sandbox);
       return true;
     } catch (error) {
-      lacks.push(`${sandbox.level} does not work here: ${toProblem(error).message}. ${toDo}`);
+      const { message } = toProblem(error);
+      lacks.push(`${sandbox.level} does not work here: ${message}. ${toDo(message)}`);
       return false;
     }
   };
   const found = async (): Promise<Sandbox> => {
-    if (prlimit == null) {
+    if (prlimit === null) {
       lacks.push('there is no prlimit. Install util-linux (on Linux)');
       return NO_SANDBOX;
     }
     if (wish === 'limits') lacks.push('limits is what was asked for');
-    else if (bwrap == null)
+    else if (bwraps.size === 0)
       lacks.push('there is no bwrap. Install bubblewrap (apt-get install bubblewrap), or run: npm run setup');
-    else {
-      const full: Sandbox = { level: 'full', prlimit, bwrap };
-      if (
-        await works(
-          full,
-          'Allow namespaces (in a container: --security-opt seccomp=unconfined, or run it as a user that may make them)',
-        )
-      )
-        return full;
-    }
+    else
+      for (const bwrap of bwraps) {
+        const full: Sandbox = { level: 'full', prlimit, bwrap };
+        if (await works(full, adviceOnWalls)) {
+          lacks.length = 0;
+          return full;
+        }
+      }
     const limits: Sandbox = { level: 'limits', prlimit, bwrap: null };
-    return (await works(limits, 'Install util-linux')) ? limits : NO_SANDBOX;
+    return (await works(limits, () => 'Install util-linux')) ? limits : NO_SANDBOX;
   };
   const sandbox = await found();
   const demanded = wish === 'require' ? 'full' : wish;

@@ -3,8 +3,9 @@ import Type, { type Static } from 'typebox';
 import type { Decoder } from '../../actors/ports/decoder.ts';
 import { TroupeError } from '../../domain/errors.ts';
 import type { DecoderOption, Programs, SandboxWish } from '../config.ts';
+import { programFiles } from '../process/assets.ts';
 import { findFfmpeg, type ProgramSearch } from '../process/find-program.ts';
-import { findSandbox, type Sandbox, type SandboxFound } from '../process/sandbox.ts';
+import { findSandbox, type Sandbox, type SandboxFound, TRIAL_BOUNDS } from '../process/sandbox.ts';
 import { ffmpegDecoder } from './ffmpeg-decoder.ts';
 import { answersIn, inSandbox } from './media-process.ts';
 import { wasmDecoder } from './wasm-ffmpeg.ts';
@@ -34,11 +35,9 @@ export function chooseDecoder(
   return { choice: { kind: 'wasm' }, why: 'since ffmpeg and ffprobe were not found; it is slower', todo: HOW_TO_GET };
 }
 
-/** A program that every Linux has, for where no decoder runs in a process: a model's trial does. */
-const ANY_PROGRAM = '/bin/true';
-
 /**
- * The sandbox that is wanted, or the best that works, tried with the decoder that is to run in it.
+ * The sandbox that is wanted, or the best that works, tried with all that is to run in it: the decoder, where it is a process,
+ * and the Node of a model's trial with that one's bounds.
  * @throws TroupeError unavailable: what is demanded does not work here
  */
 export function chooseSandbox(
@@ -46,8 +45,14 @@ export function chooseSandbox(
   decoder: DecoderChoice,
   places: Pick<Programs, 'searchPath' | 'own'>,
 ): Promise<SandboxFound> {
-  const program = decoder.kind === 'native' ? decoder.ffmpeg : ANY_PROGRAM;
-  return findSandbox(wish, places, sandbox => answersIn(program, '-version', sandbox));
+  const media = decoder.kind === 'native' ? [decoder.ffmpeg, decoder.ffprobe] : [];
+  return findSandbox(wish, places, async sandbox => {
+    const trial = { bounds: TRIAL_BOUNDS, readable: programFiles() };
+    await Promise.all([
+      ...media.map(program => answersIn(program, '-version', sandbox)),
+      answersIn(process.execPath, '--version', sandbox, trial),
+    ]);
+  });
 }
 
 /**

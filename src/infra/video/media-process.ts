@@ -12,12 +12,19 @@ import { invariant, TroupeError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { childEnvironment } from '../config.ts';
 import { asset } from '../process/assets.ts';
-import { confined, NO_SANDBOX, type Sandbox } from '../process/sandbox.ts';
+import { type Confinement, confined, NO_SANDBOX, type Sandbox } from '../process/sandbox.ts';
 import { Complaints } from './complaints.ts';
 import type { MediaExit, MediaRun } from './media-run.ts';
 
 /** A program by its absolute path, in no sandbox or in one. */
-export type MediaProgram = string | { readonly binary: string; readonly sandbox: Sandbox };
+export type MediaProgram =
+  | string
+  | {
+      readonly binary: string;
+      readonly sandbox: Sandbox;
+      /** Other bounds than a media tool's. */
+      readonly confinement?: Confinement;
+    };
 
 /** Demuxers of single media files. Absent on purpose: whatever opens further files (concat, hls, dash, image2 …). */
 const FORMATS = [
@@ -44,16 +51,24 @@ export const inSandbox = (
 });
 
 /** SB4 for `findSandbox`: a program really starts in it and tells its version. @throws Error saying what it complained of */
-export async function answersIn(binary: string, option: string, sandbox: Sandbox): Promise<void> {
-  await using child = new MediaProcess({ binary, sandbox }, [option], AbortSignal.timeout(LIMITS.toolStartMs));
+export async function answersIn(
+  binary: string,
+  option: string,
+  sandbox: Sandbox,
+  confinement?: Confinement,
+): Promise<void> {
+  const media = { binary, sandbox, ...(confinement === undefined ? {} : { confinement }) };
+  await using child = new MediaProcess(media, [option], AbortSignal.timeout(LIMITS.toolStartMs));
   child.stdout.resume();
   const { code, signal } = await child.exited;
-  if (code !== 0) throw new Error(child.complaints.last() || `it ended with ${signal ?? code}`);
+  if (code !== 0) throw new Error(child.complaints.last() || `${binary} ended with ${signal ?? code}`);
 }
 
 /** M4: the command that runs a program on the file that `inputArguments` put among its arguments. */
 function commandOf(media: MediaProgram, args: readonly string[]): ReturnType<typeof confined> {
-  const { binary, sandbox } = typeof media === 'string' ? { binary: media, sandbox: NO_SANDBOX } : media;
+  const { binary, sandbox, confinement } =
+    typeof media === 'string' ? { binary: media, sandbox: NO_SANDBOX, confinement: undefined } : media;
+  if (confinement !== undefined) return confined(sandbox, binary, args, confinement);
   const input = args[args.indexOf('-i') + 1];
   const readable = [...broughtFiles(binary), ...(input?.startsWith('file:') ? [input.slice('file:'.length)] : [])];
   const bounds = { as: LIMITS.mediaBytes, nofile: LIMITS.mediaFiles, fsize: 0 };
@@ -90,7 +105,9 @@ export class MediaProcess implements MediaRun {
     this.complaints = new Complaints(stderr);
     const { promise, resolve, reject } = Promise.withResolvers<MediaExit>();
     this.exited = promise;
+    let patience: NodeJS.Timeout | undefined;
     const stderrClosed = new Promise<void>(closed => stderr.once('close', closed));
+    void stderrClosed.then(() => clearTimeout(patience));
     child.once('error', cause =>
       reject(
         new TroupeError(
@@ -104,8 +121,10 @@ export class MediaProcess implements MediaRun {
     this.#signal = signal;
     this.#kill = () => {
       child.kill('SIGKILL');
-      // Not stderr: it closes when all are gone that had it, which in a sandbox is a moment after the child (M2).
       for (const stream of [stdout, side]) stream.destroy();
+      // Not stderr: it closes when all are gone that had it, which in a sandbox is a moment after the child (M2). Only who was
+      // started by a script, and not in its place, lives on: until it meets a broken pipe (M3), and is not waited for.
+      if (!stderr.closed) patience ??= setTimeout(() => stderr.destroy(), LIMITS.mediaEndMs);
     };
     signal.addEventListener('abort', this.#kill, { once: true });
   }
