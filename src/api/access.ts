@@ -95,7 +95,7 @@ const hostName = (host: string): string =>
     .replace(/^\[(.*)\](:\d+)?$/, '$1')
     .replace(/^([^:]*):\d+$/, '$1');
 
-const isLoopback = (name: string): boolean =>
+export const isLoopback = (name: string): boolean =>
   name === 'localhost' || name.endsWith('.localhost') || name === '::1' || /^127(\.\d{1,3}){3}$/.test(name);
 
 /** `null` and whatever is no URL have no host, so that they equal none. */

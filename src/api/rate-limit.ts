@@ -58,7 +58,7 @@ export function rateLimit(
 }
 
 /** RL2 */
-function clientOf(ip: string): string {
+export function clientOf(ip: string): string {
   const plain = ip.replace(/^::ffff:(?=\d+\.)/, '');
   if (!plain.includes(':')) return plain;
   const [head = '', tail] = plain.split('::');

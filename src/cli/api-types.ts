@@ -157,7 +157,7 @@ export interface paths {
         };
         /**
          * Follow a scenario
-         * @description Server-Sent Events. `state` (StateEvent): first as it is now, then every transition. `progress` (ProgressEvent): at most once a second. `prediction`: `{run, ...Prediction}`, of the latest run from its first frame on, in frame order, each once. `inactive` comes after the last prediction of its run; only the state at the beginning does not wait. The stream stays open after it, and tells of a later start; a comment every 15 s keeps it from being cut. `deleted` (DeletedEvent) is the last event of all. A reader that was cut off goes on with `Last-Event-ID`, at any API node, without a gap or a repeat.
+         * @description Server-Sent Events. `state` (StateEvent): first as it is now, then every transition. `progress` (ProgressEvent): at most once a second. `prediction`: `{run, ...Prediction}`, of the latest run from its first frame on, in frame order, each once. `inactive` comes after the last prediction of its run; only the state at the beginning does not wait: of a scenario that has ended already the `progress` comes behind the last prediction. The stream stays open after it, and tells of a later start; a comment every 15 s keeps it from being cut. `deleted` (DeletedEvent) is the last event of all. A reader that was cut off goes on with `Last-Event-ID`, at any API node, without a gap or a repeat.
          */
         get: operations["streamEvents"];
         put?: never;

@@ -153,6 +153,37 @@ test('SE3: more streams than a node may serve are refused until one ends', async
   await waitUntil('a refused one takes no room', async () => (await unknown()).status === 404);
 });
 
+test('SE4: a connection has one stream, however many it asks for at once', async () => {
+  await using own = await serveApi();
+  own.have('cam');
+  const socket = connect(own.port, '127.0.0.1');
+  socket.on('error', () => {}); // it is cut off
+  try {
+    socket.write(`GET ${EVENTS} HTTP/1.1\r\nHost: localhost\r\n\r\n`.repeat(20));
+    await waitUntil('all were heard', () => own.answered.length + own.cluster.followed.length >= 1);
+    await own.fetch(EVENTS).then(answer => answer.body?.cancel());
+    assert.is(own.cluster.followed.length, 2, 'one for each connection');
+  } finally {
+    socket.destroy();
+  }
+});
+
+test('SE4: a client has a part of the streams and leaves the rest to others; IPv6 by its /64', async () => {
+  await using own = await serveApi({ host: '10.0.0.9' });
+  own.have('cam');
+  const ask = (remoteAddress: string) => {
+    const headers = { host: '10.0.0.9' };
+    return own.app.inject({ url: EVENTS, remoteAddress, headers, payloadAsStream: true });
+  };
+  const mine = await Promise.all(Array.from({ length: LIMITS.eventStreamsOfClient }, (_, i) => ask(`2001:db8::${i}`)));
+  assert.ok(mine.every(({ statusCode }) => statusCode === 200));
+  const refused = await ask('2001:db8::ffff');
+  assert.is(refused.statusCode, 429);
+  assert.is((await ask('10.0.0.1')).statusCode, 200);
+  mine.pop()?.raw.res.destroy();
+  await waitUntil('there is room again', async () => (await ask('2001:db8::ffff')).statusCode === 200);
+});
+
 test('SE3, H2: closing ends every stream at once', async () => {
   await using own = await serveApi({}, { clock: patient });
   own.have('cam');

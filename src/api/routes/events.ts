@@ -5,7 +5,10 @@
  *    it got, a reader goes on at any node without a gap or a repeat. `progress` has none: it is about now.
  * SE2 A slow reader costs its own pace and a page of memory: nothing is asked for before the socket has taken what was before.
  * SE3 A node serves a bounded number of streams, and ends all of them at once when it closes.
+ * SE4 Nobody takes all of them: a connection has one (of others that it asks for it would see nothing), and a client a part.
+ *    On loopback clients cannot be told apart, and all are the owner's.
  */
+import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
@@ -14,9 +17,11 @@ import type { EventGateway, EventPosition, EventType, ScenarioEvent } from '../.
 import { TroupeError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { predictionLine } from '../../domain/prediction.ts';
+import { isLoopback } from '../access.ts';
 import { clientGone } from '../client-gone.ts';
 import { decodePosition, encodePosition } from '../cursor.ts';
 import { problems } from '../problem.ts';
+import { clientOf } from '../rate-limit.ts';
 import { type DeletedEvent, IdParams, type ProgressEvent, type StateEvent } from '../schemas.ts';
 
 export interface EventRoutesDeps {
@@ -31,7 +36,8 @@ const ONE_TYPE = `(${TYPES.join('|')})`;
 export const eventRoutes =
   ({ events, closing }: EventRoutesDeps): FastifyPluginAsyncTypebox =>
   async app => {
-    let open = 0;
+    const open = new Map<string, number>();
+    const streaming = new WeakSet<Socket>();
 
     app.get(
       '/scenarios/:id/events',
@@ -44,7 +50,8 @@ export const eventRoutes =
           description:
             'Server-Sent Events. `state` (StateEvent): first as it is now, then every transition. `progress` (ProgressEvent): at ' +
             'most once a second. `prediction`: `{run, ...Prediction}`, of the latest run from its first frame on, in frame order, ' +
-            'each once. `inactive` comes after the last prediction of its run; only the state at the beginning does not wait. ' +
+            'each once. `inactive` comes after the last prediction of its run; only the state at the beginning does not wait: ' +
+            'of a scenario that has ended already the `progress` comes behind the last prediction. ' +
             'The stream stays open after it, and tells of a later start; a comment every 15 s keeps it from being cut. ' +
             '`deleted` (DeletedEvent) is the last event of all. A reader that was cut off goes on with `Last-Event-ID`, at any ' +
             'API node, without a gap or a repeat.',
@@ -95,13 +102,27 @@ export const eventRoutes =
         const { types = TYPES.join(), run = null, from = 'start', lastEventId } = request.query;
         const last = request.headers['last-event-id'] || lastEventId;
         const after = last === undefined ? null : decodePosition(last);
-        if (open >= LIMITS.eventStreams) {
-          const message = `This node serves ${open} event streams, as many as it may. Ask another one, or try again later.`;
-          throw new TroupeError('too_many_requests', message, { retryable: true });
-        }
-        open += 1;
+        const client = clientOf(request.ip);
+        const { socket } = request.raw;
+        const mine = open.get(client) ?? 0;
+        const refusal = streaming.has(socket)
+          ? 'This connection has an event stream already. Open another connection for another stream.'
+          : mine >= LIMITS.eventStreamsOfClient && !isLoopback(client)
+            ? `This node serves ${mine} event streams to ${client}, as many as to one client. End one of them, or ask another node.`
+            : [...open.values()].reduce((sum, count) => sum + count, 0) >= LIMITS.eventStreams
+              ? `This node serves ${LIMITS.eventStreams} event streams, as many as it may. Ask another one, or try again later.`
+              : null;
+        if (refusal !== null) throw new TroupeError('too_many_requests', refusal, { retryable: true });
+        open.set(client, mine + 1);
+        streaming.add(socket);
         const gone = clientGone(reply);
-        gone.addEventListener('abort', () => (open -= 1), { once: true });
+        const leave = (): void => {
+          const left = (open.get(client) ?? 1) - 1;
+          if (left === 0) open.delete(client);
+          else open.set(client, left);
+          streaming.delete(socket);
+        };
+        gone.addEventListener('abort', leave, { once: true });
         const wanted = new Set(types.split(',') as EventType[]);
         const query = { types: wanted, run, after, fromNow: from === 'now' };
         const told = await events.events(request.params.id, query, AbortSignal.any([closing, gone]));
