@@ -128,9 +128,8 @@ class End {
   readonly #id: string;
   readonly #fromStart: boolean;
   #fresh = true;
-  #seen = 0;
-  /** How it had ended before the first event, and how many predictions it has. */
-  #before: { readonly state: StateEvent; readonly due: number } | null = null;
+  /** How it had ended before the first event. */
+  #before: StateEvent | null = null;
   said: string | null = null;
 
   constructor(id: string, fromStart: boolean) {
@@ -144,7 +143,6 @@ class End {
       this.said = `${this.#id} was deleted with its results. 'troupe explain ${this.#id}' tells what is left of it.`;
       return 1;
     }
-    if (told.kind === 'prediction') this.#seen += 1;
     if (told.kind === 'state') {
       const { state } = told;
       const fresh = this.#fresh;
@@ -152,10 +150,11 @@ class End {
       this.#before = null;
       if (state.to === 'inactive' && state.outcome !== null) {
         if (!fresh || !this.#fromStart) return this.#ended(state);
-        this.#before = { state, due: state.scenario?.progress.framesDone ?? 0 };
+        this.#before = state;
       }
     }
-    return this.#before !== null && this.#seen >= this.#before.due ? this.#ended(this.#before.state) : null;
+    // The progress of an ended scenario comes behind its last prediction. What its state says may be of a node that lags.
+    return told.kind === 'progress' && this.#before !== null ? this.#ended(this.#before) : null;
   }
 
   #ended({ outcome, reason, scenario }: StateEvent): number {

@@ -105,7 +105,7 @@ class Stage {
     void (async () => {
       for await (const event of told) {
         reader.events.push(event);
-        if (event.kind === 'state') reader.position = event.position;
+        if (event.kind === 'state') reader.position = event.position ?? reader.position;
         if (event.kind === 'predictions')
           reader.position = { ...event.position, frame: (event.predictions.at(-1)?.frame ?? 0) + 1 };
       }
@@ -292,6 +292,53 @@ test('from=now leaves out what is there; types leave out what is not wanted', as
   assert.equal([frames(only), new Set(kinds(only))], [upTo(96), new Set(['predictions'])]);
   const again = await stage.read(node, { after: now.position, fromNow: true });
   assert.equal(frames(again), [], 'going on, it goes on where it was');
+});
+
+test('EV6: from=now leaves out what is there also at a node that has not read it yet, and after it was cut off there', async () => {
+  await using stage = new Stage();
+  const node = stage.node();
+  const play = active();
+  play.progressed(3);
+  await stage.commit(play);
+  const now = await stage.read(node, { fromNow: true });
+  const only = await stage.read(node, { fromNow: true, types: new Set(['state']) });
+  apply(node, 0, 2);
+  await stage.pass();
+  assert.equal([frames(now), now.position, states(now), only.position], [[], null, ['active'], null]);
+  apply(node, 2, 3);
+  await stage.pass();
+  apply(node, 3, 4);
+  await stage.pass();
+  assert.equal(frames(now), upTo(96).slice(64));
+});
+
+test('run= is what is told, also to a reader that was cut off in another run', async () => {
+  await using stage = new Stage();
+  const node = stage.node();
+  const play = completed(active());
+  play.command('start', { from: 'start' });
+  play.placing();
+  play.placed();
+  play.progressed(END + 2);
+  await stage.commit(play);
+  apply(node, 0, LOG.entries.length);
+  const of2 = await stage.read(node, { run: 2 });
+  assert.equal(frames(of2), upTo(64));
+  const of1 = await stage.read(node, { run: 1, after: of2.position });
+  assert.equal(frames(of1), upTo(FRAMES));
+});
+
+test('EV3: how far an ended scenario came is told behind its last prediction, however late the projection is', async () => {
+  await using stage = new Stage();
+  const node = stage.node();
+  await stage.commit(completed(active()));
+  const reader = await stage.read(node);
+  apply(node, 0, END - 2);
+  await stage.pass(5_000);
+  assert.ok(!kinds(reader).includes('progress'), kinds(reader).join());
+  apply(node, END - 2, END);
+  await stage.pass();
+  assert.equal([kinds(reader)[0], kinds(reader).at(-1), frames(reader).length], ['inactive', 'progress', FRAMES]);
 });
 
 test('the last event of a deleted scenario is its deletion, and another of its id is another one', async () => {

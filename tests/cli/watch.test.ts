@@ -84,11 +84,17 @@ test('W2: failed is 1 with why and what to do; stopped and deleted are 1 as well
   }
 });
 
-test('W2: one that has ended before is told to its last prediction', async () => {
-  const url = await node(response => response.write(state('s1', 'inactive', 'completed', 2) + frame(0) + frame(1)));
-  const { code, stdout } = await place.run(['watch', 'cam1', '--url', url]);
-  assert.is(code, 0);
-  assert.match(stdout, /completed\nframe 0: -\nframe 1: -\n$/);
+test('W2: one that has ended before is told to its last prediction, also by a node that has none of them yet', async () => {
+  const progress = { ...view.progress, framesDone: 2 };
+  for (const known of [2, 0]) {
+    const url = await node(response => {
+      response.write(state('s1', 'inactive', 'completed', known));
+      response.write(frame(0) + frame(1) + event('progress', 'p1', { run: 1, progress }));
+    });
+    const { code, stdout } = await place.run(['watch', 'cam1', '--url', url]);
+    assert.is(code, 0);
+    assert.match(stdout, /completed\nframe 0: -\nframe 1: -\n2 frames\n$/);
+  }
 });
 
 test('K1: an event that this version does not know is refused, and one of an unknown name is passed over', async () => {

@@ -5,10 +5,13 @@
  * EV1 Where a reader stands is told in what is the same on every API node: the scenario's creation, the number of its last
  *    transition, run and frame. So it may go on at any node, also at one whose projection was rebuilt or lags behind.
  * EV2 Predictions come in frame order, each once, the runs one after another, each to the end of its log.
- * EV3 `inactive` comes after the last prediction of its run; only the state that a new reader begins with is told at once.
+ * EV3 `inactive` comes after the last prediction of its run; only the state that a new reader begins with is told at once. How
+ *    far an ended scenario came is told behind its last prediction: who followed one that had ended has all of it then.
  * EV4 Nothing is read before the reader has taken what was read before: a page at a time, however far behind it is.
  * EV5 It wakes when its scenario changes, once a second for progress while that can change, and before a silence would break
  *    a connection; never more often than every `eventPaceMs`.
+ * EV6 From now on: behind what the projection has when it has what the scenario is known to have. Until then a reader stands
+ *    nowhere that it could go on from.
  */
 import { LIMITS } from '../../domain/limits.ts';
 import type { Outcome, ScenarioView } from '../../domain/scenario.ts';
@@ -77,19 +80,32 @@ class Reader {
   #toldAt = Number.NEGATIVE_INFINITY;
   /** The run whose log the projection is known to have: before, it may hold one of a deleted scenario of this id. */
   #opened = 0;
+  /** The run whose predictions begin with what comes, and of which it is not known yet what is there; 0: none. */
+  #nowOf = 0;
 
   constructor(ports: ScenarioEventsPorts, doc: ScenarioDoc, query: EventQuery) {
     this.#ports = ports;
     this.#query = query;
     const newest = transitions(doc).at(-1)?.n ?? 0;
     const { after, fromNow } = query;
-    const goesOn = after !== null && after.life === lifeOf(doc) && after.transition <= newest && after.run <= doc.run;
+    const goesOn =
+      after !== null &&
+      after.life === lifeOf(doc) &&
+      after.transition <= newest &&
+      after.run <= doc.run &&
+      after.run === (query.run ?? after.run);
     this.#fresh = !goesOn;
     this.#at = goesOn ? after : { life: lifeOf(doc), transition: newest, run: query.run ?? doc.run, frame: 0 };
-    if (!goesOn && fromNow && this.#isOpen(doc)) {
-      const heads = ports.projection.heads(doc.id, this.#at.run);
-      this.#at = { ...this.#at, frame: Math.max(-1, ...heads.map(head => head.lastFrame ?? -1)) + 1 };
-    }
+    if (!goesOn && fromNow && endOf(doc, this.#at.run) > 0) this.#nowOf = this.#at.run;
+    this.#begin(doc);
+  }
+
+  /** EV6 */
+  #begin(doc: ScenarioDoc): void {
+    if (this.#nowOf !== this.#at.run || !this.#isOpen(doc)) return;
+    const heads = this.#ports.projection.heads(doc.id, this.#at.run);
+    this.#at = { ...this.#at, frame: Math.max(-1, ...heads.map(head => head.lastFrame ?? -1)) + 1 };
+    this.#nowOf = 0;
   }
 
   /** Everything that there is to tell now. */
@@ -106,8 +122,8 @@ class Reader {
       this.#at = { ...this.#at, transition: transition.n };
       yield* this.#state(doc, transition);
     }
-    yield* this.#predictions(doc);
-    yield* this.#progress(doc);
+    const isWhole = yield* this.#throughEnd(doc);
+    if (doc.state !== 'inactive' || isWhole) yield* this.#progress(doc); // EV3
   }
 
   /** When there may be progress to tell although nothing else has changed. */
@@ -140,6 +156,7 @@ class Reader {
 
   /** EV2, EV4 */
   *#predictions(doc: ScenarioDoc): Generator<ScenarioEvent, void> {
+    this.#begin(doc);
     if (!this.#query.types.has('prediction') || !this.#isOpen(doc)) return;
     for (;;) {
       const position = this.#at;
@@ -176,7 +193,7 @@ class Reader {
     const outcome = to === 'inactive' ? (OUTCOMES.find(known => known === reason) ?? null) : null;
     const isNewest = n === transitions(doc).at(-1)?.n;
     const change = { at, from, to, reason, run, outcome, ...(isNewest ? { scenario: this.#ports.view(doc) } : {}) };
-    yield { kind: 'state', position: this.#at, change };
+    yield { kind: 'state', position: this.#nowOf === this.#at.run ? null : this.#at, change };
   }
 
   /** At most once a second while it runs, and how it ended. */

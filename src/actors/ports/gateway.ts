@@ -89,7 +89,8 @@ export interface StateChange extends HistoryEntry {
 }
 
 export type ScenarioEvent =
-  | { readonly kind: 'state'; readonly position: EventPosition; readonly change: StateChange }
+  /** `position` null: where to go on is not known yet. */
+  | { readonly kind: 'state'; readonly position: EventPosition | null; readonly change: StateChange }
   /** A page of them in frame order; `position` is the one before the first. */
   | { readonly kind: 'predictions'; readonly position: EventPosition; readonly predictions: readonly Prediction[] }
   | { readonly kind: 'progress'; readonly run: number; readonly progress: Progress }
