@@ -1,5 +1,7 @@
 /** What `/metrics` of a real node tells, and what operators read of it. */
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { asset } from '../../src/infra/process/assets.ts';
@@ -8,6 +10,7 @@ import { waitUntil } from '../support/wait-until.ts';
 import { type Family, readExposition, type Sample } from './exposition.ts';
 
 const test = suite('metrics');
+const execute = promisify(execFile);
 const request = { source: { uri: 'test_videos/test_video.mp4' }, model: 'shapes' };
 
 async function read(node: TestNode, query = ''): Promise<Map<string, Family>> {
@@ -27,6 +30,27 @@ const valueOf = (families: Map<string, Family>, name: string, labels: Record<str
 const STAGES = ['decode', 'infer', 'post_process', 'append', 'project'];
 const countsOf = (families: Map<string, Family>): number[] =>
   STAGES.map(stage => valueOf(families, 'troupe_stage_duration_seconds_count', { stage }));
+
+test('MT3: a process that measures and rests is not woken', async () => {
+  const module = new URL('../../src/infra/telemetry/metrics.ts', import.meta.url);
+  const code = `
+    import { performance } from 'node:perf_hooks';
+    import { setTimeout as rest } from 'node:timers/promises';
+    const { Metrics } = await import(${JSON.stringify(module.href)});
+    const none = () => null;
+    const metrics = new Metrics({ version: '0', runners: none, partitions: none, leaseAgeMs: none, lag: async () => null });
+    await rest(100);
+    const turns = () => performance.nodeTiming.uvMetricsInfo.loopCount;
+    const before = turns();
+    await rest(1_500);
+    const woken = turns() - before;
+    const names = (await metrics.families()).map(({ name }) => name).filter(name => name.includes('eventloop'));
+    console.log(JSON.stringify({ woken, names }));`;
+  const { stdout } = await execute(process.execPath, ['--input-type=module', '-e', code]);
+  const { woken, names } = JSON.parse(stdout) as { woken: number; names: string[] };
+  assert.ok(woken < 30, `${woken} times in 1.5 s`);
+  assert.equal(names, ['nodejs_eventloop_lag_seconds'], 'what counts the interval of its measuring is none');
+});
 
 test('MT2: every stage of every frame is counted, by runners that end too, and nothing falls', async () => {
   await using node = await startTestNode();

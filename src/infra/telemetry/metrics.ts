@@ -42,6 +42,8 @@ const ACTOR_KINDS: ReadonlySet<string> = new Set(['scenario', 'orchestrator', 'i
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 const ENDINGS: ReadonlySet<string> = new Set(['normal', 'shutdown', 'killed', 'fenced']);
 const STAGE_METRIC = 'troupe_stage_duration_seconds';
+/** The longest timer of libuv's that fits: nobody waits for it. */
+const NEVER_MS = 2 ** 31 - 1;
 const HTTP_BUCKETS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 export class Metrics implements NodeTelemetry, HttpTelemetry, FactCounts {
@@ -135,7 +137,11 @@ export class Metrics implements NodeTelemetry, HttpTelemetry, FactCounts {
         set(behind === null ? undefined : behind.ms / 1000);
       },
     );
-    collectDefaultMetrics({ register: this.#registry });
+    // The histogram of the event loop's lag wakes the process as often as it measures, and counts its own interval as lag:
+    // `nodejs_eventloop_lag_seconds`, measured when somebody asks, is enough (MT3).
+    collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: NEVER_MS });
+    for (const what of ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'])
+      this.#registry.removeSingleMetric(`nodejs_eventloop_lag_${what}_seconds`);
   }
 
   readonly took: Took = (stage, ms) => this.#stages[stage].took(ms);
