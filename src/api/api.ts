@@ -5,8 +5,8 @@
  *    when they are plain decimal numbers, and refused otherwise.
  * H2 Closing ends idle connections and long waits at once, and everything else after a bounded time.
  * H3 Nobody holds a connection by sending slowly, and nobody holds all of them: headers, bodies and requests have a deadline.
- * H5 An answer before the whole request is there ends the connection; nobody gets one that he did not ask for.
  * H4 A node that stops says `Connection: close` with every answer and goes on with what it has: clients and balancers leave it.
+ * H5 An answer before the whole request is there ends the connection; nobody gets one that he did not ask for.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
