@@ -16,6 +16,7 @@ import { disableTelemetry, ENGINE } from './infra/inference/onnxruntime.ts';
 import { connect, withoutPassword } from './infra/nats/connection.ts';
 import { lockFile } from './infra/nats/data-lock.ts';
 import { checkNatsServer, findNatsServer } from './infra/nats/nats-binary.ts';
+import { checkServer } from './infra/nats/provision.ts';
 import { asset } from './infra/process/assets.ts';
 import { NO_SANDBOX } from './infra/process/sandbox.ts';
 import { chooseDecoder, chooseSandbox, openDecoder } from './infra/video/choose-decoder.ts';
@@ -88,6 +89,7 @@ async function checkNats({ nats, programs }: NodeConfig): ReturnType<Check> {
     name: 'troupe doctor',
     ...(credsFile === null ? {} : { credsFile }),
   });
+  checkServer(connected);
   const { version = 'of unknown version' } = connected.connection.info ?? {};
   return ok(`nats-server ${version} answers at ${withoutPassword(nats.url)}`);
 }

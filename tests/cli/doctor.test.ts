@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert';
 import { nodeConfig } from '../../src/infra/config.ts';
 import { lockFile } from '../../src/infra/nats/data-lock.ts';
 import { examine, type Finding } from '../../src/machine.ts';
+import { startForeignNats } from '../support/nats.ts';
 import { Workplace } from '../support/troupe-command.ts';
 
 const test = suite('doctor');
@@ -39,6 +40,14 @@ test('doctor exits 1 and says what to do where nats-server cannot be used', asyn
   assert.match(stdout, /cannot run over a video here yet\.$/m);
   // oxlint-disable-next-line no-control-regex -- no escape code where NO_COLOR is set
   assert.not.match(stdout, /\u001b/);
+});
+
+test('doctor says of a NATS that no node can use what the node would', async () => {
+  await using bare = await startForeignNats(() => '');
+  const config = nodeConfig({ port: '0', data: path.join(place.folder, 'no') }, { env: {}, cwd: place.folder });
+  const { state, todo } = find(await examine({ ...config, nats: { url: bare.url, credsFile: null } }), 'nats');
+  assert.is(state, 'missing');
+  assert.match(String(todo), /the server runs without JetStream: start it with -js/);
 });
 
 test('doctor names the fallback where there is no ffmpeg, as a warning, and not where it was chosen', async () => {

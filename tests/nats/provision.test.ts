@@ -7,7 +7,7 @@ import { BUCKETS, kvStream, STREAMS } from '../../src/domain/subjects.ts';
 import { connect, type Nats } from '../../src/infra/nats/connection.ts';
 import { findNatsServer, refuseOlderThan } from '../../src/infra/nats/nats-binary.ts';
 import { provision } from '../../src/infra/nats/provision.ts';
-import { startTestNats, type TestNats } from '../support/nats.ts';
+import { startForeignNats, startTestNats, type TestNats } from '../support/nats.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 const test = suite('provision');
@@ -82,6 +82,14 @@ test('PR5: a node that may not create says what is missing, goes on when it is t
   assert.is((await nats.jsm.getAccountInfo()).streams, 0);
   await provision(nats, { ...asked, partitions: 8 });
   assert.equal(await waiting, { partitions: 8 });
+});
+
+test('PR4: a store that is too small is called so at once, in the server’s words and with what to raise', async () => {
+  await using small = await startForeignNats(store => `jetstream { store_dir: "${store}", max_file_store: 100MB }\n`);
+  const connected = await connect(small.url, { name: 'test' });
+  const refused = await provision(connected, asked).catch((error: unknown) => error);
+  await connected.close();
+  assert.match(String(refused), /store is too small .*insufficient storage resources.* max_file_store .* 1088 MiB/);
 });
 
 test('a server that is too old is refused', () => {

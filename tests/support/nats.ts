@@ -1,9 +1,10 @@
 /** A real nats-server for one test file, as the product starts it, with a store of its own that goes with it. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type EmbeddedNats, startEmbeddedNats } from '../../src/infra/nats/embedded-server.ts';
 import { findNatsServer } from '../../src/infra/nats/nats-binary.ts';
+import { startServerProcess } from '../../src/infra/nats/server-process.ts';
 import { asset } from '../../src/infra/process/assets.ts';
 
 export interface TestNats {
@@ -59,6 +60,30 @@ export async function startTestNats(): Promise<TestNats> {
     stop: async () => {
       await server.stop();
       rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A real nats-server with settings of its own, as somebody else runs one. */
+export async function startForeignNats(
+  settings: (store: string) => string,
+): Promise<{ readonly url: string } & AsyncDisposable> {
+  const dir = mkdtempSync(path.join(tmpdir(), 'troupe-nats-'));
+  const [configFile, portsFolder, logFile] = ['conf', 'ports', 'log'].map(name => path.join(dir, name)) as [
+    string,
+    string,
+    string,
+  ];
+  const own = `host: "127.0.0.1"\nport: -1\nports_file_dir: "${portsFolder}"\nlogfile: "${logFile}"\n`;
+  writeFileSync(configFile, own + settings(path.join(dir, 'store')));
+  const { signal } = new AbortController();
+  const binary = natsServerBinary();
+  const server = await startServerProcess({ binary, configFile, portsFolder, logFile, lastSignal: 'KILL', signal });
+  return {
+    url: `nats://127.0.0.1:${server.port}`,
+    [Symbol.asyncDispose]: async () => {
+      await server.stop();
+      rmSync(dir, { recursive: true, force: true });
     },
   };
 }

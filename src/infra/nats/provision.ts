@@ -39,6 +39,8 @@ type Wanted = Partial<StreamConfig> & { readonly name: string; readonly num_repl
 const RETRY_MS = 200;
 /** "stream name already in use with a different configuration": another node of another version was quicker. */
 const NAME_IN_USE = 10058;
+/** "insufficient storage resources available": what the streams reserve is more than the server may store. */
+const NO_ROOM = 10047;
 /** "no suitable peers for placement": fewer servers are up than there are to be copies. */
 const NO_PEERS = 10005;
 
@@ -60,6 +62,8 @@ export async function provision(nats: Nats, options: ProvisionOptions): Promise<
       const forbidden = forbiddenSubject(error);
       if (forbidden !== null) throw notForThisUser(forbidden, error);
       if (nats.closed || !mayPass(error)) throw error;
+      // A server alone gets no more room by waiting.
+      if (codeOf(error) === NO_ROOM && nats.connection.info?.cluster === undefined) throw noJetStream(nats, error);
       // PR4, PR5
       if (giveUp.aborted) throw error instanceof Missing ? error : noJetStream(nats, error);
       if (error instanceof Missing && error.message !== waitedFor) onMissing?.((waitedFor = error.message));
@@ -181,7 +185,8 @@ function storedPartitions(value: Uint8Array): number {
   );
 }
 
-function checkServer(nats: Nats): void {
+/** @throws TroupeError unavailable: a server that no node can use */
+export function checkServer(nats: Nats): void {
   const info = nats.connection.info;
   const version = info?.version ?? 'unknown';
   refuseOlderThan(MINIMUM_VERSION, version, 'The server at this address');
@@ -211,10 +216,16 @@ const notForThisUser = (subject: string, cause: unknown): TroupeError =>
     { cause },
   );
 
+const codeOf = (error: unknown): number | null => (error instanceof JetStreamApiError ? error.code : null);
+
 function noJetStream(nats: Nats, cause: unknown): TroupeError {
+  const said = cause instanceof Error ? ` (it says: ${cause.message})` : '';
+  const reserved = Math.ceil((LIMITS.eventBytes + LIMITS.rejectedBytes) / 2 ** 20);
   const why =
-    nats.connection.info?.jetstream === true
-      ? 'JetStream has no leader, or too few servers for the copies wanted: are enough servers of the cluster up?'
-      : 'the server runs without JetStream: start it with -js or a jetstream block.';
+    codeOf(cause) === NO_ROOM
+      ? `its store is too small${said}. Raise max_file_store in its jetstream block: Troupe reserves ${reserved} MiB, and results need room beside.`
+      : nats.connection.info?.jetstream === true
+        ? `JetStream has no leader, or too few servers for the copies wanted${said}: are enough servers of the cluster up?`
+        : 'the server runs without JetStream: start it with -js or a jetstream block.';
   return new TroupeError('unavailable', `NATS cannot store anything: ${why}`, { cause, retryable: true });
 }
