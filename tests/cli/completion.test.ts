@@ -1,3 +1,4 @@
+// shared
 /** CO1, CO2: what the shells themselves make of the completion scripts. */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';

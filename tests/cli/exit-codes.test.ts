@@ -35,7 +35,10 @@ test.before.each(() => {
     run: 1,
     outcome: 'completed',
   } as const;
-  api.cluster.told = [{ kind: 'state', position: { life: 0, transition: 1, run: 1, frame: 0 }, change }];
+  api.cluster.told = [
+    { kind: 'state', position: { life: 0, transition: 1, run: 1, frame: 0 }, change },
+    { kind: 'progress', run: 1, progress: ended.progress },
+  ];
 });
 test.after(async () => {
   await api[Symbol.asyncDispose]();

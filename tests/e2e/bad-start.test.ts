@@ -1,3 +1,4 @@
+// shared
 /** What keeps a node from starting: each is told with what to do, by the exit code of a call that is wrong (2) or of one that failed (1). */
 
 import { once } from 'node:events';

@@ -1,3 +1,4 @@
+// shared
 /** The bundle, moved away from the checkout and without node_modules, on a bare account. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';

@@ -1,4 +1,5 @@
 // serial
+// shared
 /** A disk that is really full: DATA on a small file system of its own, filled while a video runs. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';

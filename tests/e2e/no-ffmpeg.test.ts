@@ -1,3 +1,4 @@
+// shared
 /** A machine without ffmpeg where none can be brought: a checkout of its own, and on the search path only what a node runs. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';

@@ -1,4 +1,5 @@
 // serial
+// shared
 /** Memory stays bounded in the whole runner process: decoder, ring, inference threads, order, log. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,4 @@
+// shared
 /** W1: `troupe watch` while its node is killed and started again at the same port, over the same DATA. */
 import path from 'node:path';
 import { suite } from 'uvu';

@@ -1,3 +1,4 @@
+// shared
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,3 +1,4 @@
+// shared
 /**
  * docs/NATS.md as one session: what the `nats` command would say on the wire is said here, and what comes back is held against
  * the lines that follow the command.

@@ -1,4 +1,5 @@
 // serial
+// shared
 /**
  * The Dockerfile, without an engine.
  *

@@ -1,3 +1,4 @@
+// shared
 /** Many scenarios of one partition: Y4 and Z4 with the whole of a partition around them. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,3 +1,4 @@
+// shared
 /** 200 mutated models: each gets a verdict in time. A failure names its seeds; `mutant` makes the file of a seed again. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

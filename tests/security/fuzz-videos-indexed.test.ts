@@ -1,3 +1,4 @@
+// shared
 /** Containers with an index: boxes and elements whose lengths can lie. */
 import { fuzzVideos } from './video-fuzz.ts';
 

@@ -1,3 +1,4 @@
+// shared
 /** Containers that are read packet by packet, and a raw stream. */
 import { fuzzVideos } from './video-fuzz.ts';
 

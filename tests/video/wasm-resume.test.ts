@@ -1,3 +1,4 @@
+// shared
 import { suite } from 'uvu';
 import { wasmDecoder } from '../../src/infra/video/wasm-ffmpeg.ts';
 import { resumeContract } from '../contract/decoder.ts';
