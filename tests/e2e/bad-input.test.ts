@@ -1,3 +1,4 @@
+// shared
 /**
  * Bad input gets a clear answer, and nothing is lost: each row is tried on one real node over HTTP, and after each table a good
  * scenario runs on that node as it did before.

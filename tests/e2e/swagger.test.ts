@@ -1,3 +1,4 @@
+// shared
 /**
  * The page at /docs, of a real node, in a real browser.
  *

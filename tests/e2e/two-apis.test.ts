@@ -1,3 +1,4 @@
+// shared
 /** Two API nodes of one cluster say the same, and one goes on where the other was cut off. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,3 +1,4 @@
+// shared
 /**
  * What only a cluster can show: leaders that die or hang in mid-stream, copies that lag, a lost quorum, servers that come
  * late. An election takes nats-server 4 to 9 s on any machine, and these tests wait for some ten of them.

@@ -1,3 +1,4 @@
+// shared
 /** A running node as an instance of the NATS service `troupe`, and the answers of its API as those of a service. */
 import { headers, type Msg } from '@nats-io/transport-node';
 import Type from 'typebox';

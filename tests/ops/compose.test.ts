@@ -1,4 +1,5 @@
 // serial
+// shared
 /**
  * docker-compose.yml, without an engine.
  *

@@ -1,3 +1,4 @@
+// shared
 /**
  * nats.conf on a real nats-server: each user's rights one by one, and a whole cluster of nodes within them.
  */

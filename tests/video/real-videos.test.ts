@@ -1,3 +1,4 @@
+// shared
 /** Whole videos: the project's own and, where they are, those of ../shared/assets. */
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
