@@ -7,11 +7,11 @@
  * B2 Without root, and nothing outside .troupe changes. It appears whole or not at all, and one process at a time brings it.
  * B3 Where it cannot be had, stderr says why and the exit code is 69; one that was brought and does not start is a 1.
  */
-import { accessSync, constants, mkdirSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { downloadWithDependencies, libraryFolders, unpack } from './debian.mjs';
-import { oneAtATime } from './provision.mjs';
+import { executable, oneAtATime } from './provision.mjs';
 import { run } from './run.mjs';
 
 const UNAVAILABLE = 69;
@@ -103,15 +103,6 @@ async function download(scratch) {
   } catch (cause) {
     process.exitCode = UNAVAILABLE;
     throw new Error(`there is no Chromium on PATH, and apt could not bring one: ${cause.message}`, { cause });
-  }
-}
-
-function executable(file) {
-  try {
-    accessSync(file, constants.X_OK);
-    return statSync(file).isFile();
-  } catch {
-    return false;
   }
 }
 

@@ -306,7 +306,8 @@ function has(program) {
   return pathFolders().some(folder => executable(path.join(folder, program)));
 }
 
-function executable(file) {
+/** Whether a file is there that can be run. */
+export function executable(file) {
   try {
     accessSync(file, constants.X_OK);
     return statSync(file).isFile();

@@ -61,3 +61,12 @@ export class Tally {
     return taken;
   }
 }
+
+/** A tally of each stage, with nothing in it. */
+export const noTallies = (): Readonly<Record<Stage, Tally>> => ({
+  decode: new Tally(),
+  infer: new Tally(),
+  post_process: new Tally(),
+  append: new Tally(),
+  project: new Tally(),
+});

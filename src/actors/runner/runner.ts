@@ -25,7 +25,7 @@ import type { Prediction } from '../../domain/prediction.ts';
 import { FrameSelector } from '../../domain/sampling.ts';
 import { attemptKey } from '../../domain/scenario-doc.ts';
 import type { SourceInfo } from '../../domain/source.ts';
-import { type Measured, STAGES, type Stage, Tally } from '../../domain/stage.ts';
+import { type Measured, noTallies, STAGES } from '../../domain/stage.ts';
 import { SUBJECTS } from '../../domain/subjects.ts';
 import { nextTraceparent } from '../../domain/traceparent.ts';
 import type { Bus } from '../ports/bus.ts';
@@ -75,13 +75,7 @@ class Enough extends Error {
 /** N7: what this process has counted. */
 class Measures {
   frames = 0;
-  readonly #stages: Readonly<Record<Stage, Tally>> = {
-    decode: new Tally(),
-    infer: new Tally(),
-    post_process: new Tally(),
-    append: new Tally(),
-    project: new Tally(),
-  };
+  readonly #stages = noTallies();
 
   readonly took: Took = (stage, ms) => this.#stages[stage].took(ms);
 

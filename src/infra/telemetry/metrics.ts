@@ -8,7 +8,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { HttpTelemetry, NodeTelemetry, Took } from '../../actors/ports/telemetry.ts';
 import { PROBLEMS } from '../../domain/errors.ts';
-import { BOUNDS_MS, type Measured, STAGES, type Stage, Tally } from '../../domain/stage.ts';
+import { BOUNDS_MS, type Measured, noTallies, STAGES } from '../../domain/stage.ts';
 import type { FactCounts } from './counted-journal.ts';
 import type { Family } from './family.ts';
 
@@ -48,13 +48,7 @@ const HTTP_BUCKETS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 export class Metrics implements NodeTelemetry, HttpTelemetry, FactCounts {
   readonly #registry = new Registry();
-  readonly #stages: Readonly<Record<Stage, Tally>> = {
-    decode: new Tally(),
-    infer: new Tally(),
-    post_process: new Tally(),
-    append: new Tally(),
-    project: new Tally(),
-  };
+  readonly #stages = noTallies();
   readonly #frames = this.#counter('troupe_frames_committed_total', 'Predictions that runners of this node committed.');
   readonly #ended = this.#counter('troupe_runner_exits_total', 'Attempts that ended on this node, by how.', ['reason']);
   readonly #restarts = this.#counter(
