@@ -86,12 +86,9 @@ const request = async (args: Given): Promise<readonly string[]> => {
   assert.ok(args.values.raw, 'without --raw the command prints more than the message');
   return [(await nats.connection.request(subject, body, { timeout: 60_000, headers: headersOf(args) })).string()];
 };
-const services = async (subject: string): Promise<unknown[]> => {
-  const found: unknown[] = [];
-  for await (const answer of await nats.connection.requestMany(subject, '', { maxMessages: 1, maxWait: 30_000 }))
-    found.push(answer.json());
-  return found;
-};
+/** What the one node says of itself; waiting for others' answers takes as long as it is waited. */
+const service = async (subject: string): Promise<unknown> =>
+  (await nats.connection.request(subject, '', { timeout: 30_000 })).json();
 
 /** ND1 */
 const FORMS: Readonly<Record<string, Form>> = {
@@ -137,16 +134,14 @@ const FORMS: Readonly<Record<string, Form>> = {
   }),
   'micro ls': reads(async ({ values }) => {
     assert.ok(values.json);
-    return [JSON.stringify(await services('$SRV.INFO'))];
+    return [JSON.stringify([await service('$SRV.INFO')])];
   }),
   'micro info': reads(async ({ positionals: [name = ''] }) => {
-    const [[info], [stats]] = [await services(`$SRV.INFO.${name}`), await services(`$SRV.STATS.${name}`)];
+    const [info, stats] = [await service(`$SRV.INFO.${name}`), await service(`$SRV.STATS.${name}`)];
     return [JSON.stringify({ info, stats })];
   }),
-  'micro stats': reads(async ({ positionals: [name = ''] }) => [JSON.stringify(await services(`$SRV.STATS.${name}`))]),
-  'micro ping': reads(async ({ positionals: [name = ''] }) => [
-    JSON.stringify((await services(`$SRV.PING.${name}`))[0]),
-  ]),
+  'micro stats': reads(async ({ positionals: [name = ''] }) => [JSON.stringify([await service(`$SRV.STATS.${name}`)])]),
+  'micro ping': reads(async ({ positionals: [name = ''] }) => [JSON.stringify(await service(`$SRV.PING.${name}`))]),
 };
 
 function formOf([program, verb = '', ...rest]: readonly string[]): { form: Form; args: Given } {

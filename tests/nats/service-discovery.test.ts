@@ -86,7 +86,11 @@ interface Stats {
 }
 const all = async (subject: string, count: number): Promise<Stats[]> => {
   const found: Stats[] = [];
-  for await (const answer of await nats.connection.requestMany(subject, '', { maxMessages: count, maxWait: 30_000 }))
+  for await (const answer of await nats.connection.requestMany(subject, '', {
+    strategy: 'count',
+    maxMessages: count,
+    maxWait: 30_000,
+  }))
     found.push(answer.json());
   return found;
 };

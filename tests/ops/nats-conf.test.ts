@@ -362,6 +362,7 @@ test('PR5: an API-only node that came first and a node work together, each as it
   await waitUntil('the client has heard of everything', () => kinds().size === 4);
   const found = new Set<string>();
   for await (const answer of await client.connection.requestMany('$SRV.PING.troupe', '', {
+    strategy: 'count',
     maxMessages: 2,
     maxWait: 30_000,
   }))
