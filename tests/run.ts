@@ -8,7 +8,7 @@
  * T4 Files that begin with `// serial` run alone, after the others: what they measure or limit in time wants the machine.
  * T5 The last line of the output is `N passed, N failed`; the exit code is 0 only when nothing failed. What was skipped is counted in
  *    the line before.
- * T6 Of the files that begin with `// shared`, long ones that try much of the same, a run without a pattern takes a third: which one,
+ * T6 Of the files that begin with `// shared`, the long ones, a run without a pattern takes a third: which one,
  *    the hash of the commit tells, so that three commits meet them all. Each other counts as skipped. `--all` takes them all, and so
  *    does a checkout without a commit.
  */

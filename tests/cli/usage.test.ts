@@ -1,3 +1,4 @@
+// shared
 /** M1: what a wrong, an impossible and a hopeless command answer, and with which exit code. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,4 +1,5 @@
 // serial
+// shared
 /** Defects 6 and 9 of the predecessors, on a whole node with its real parts. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

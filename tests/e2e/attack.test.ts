@@ -1,4 +1,5 @@
 // serial
+// shared
 /** Attacks on a running node that once left something behind. */
 import { execFileSync } from 'node:child_process';
 import { suite } from 'uvu';

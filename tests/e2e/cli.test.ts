@@ -1,3 +1,4 @@
+// shared
 /** The command line on real nodes, a real video and a real model. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,5 @@
 // serial
+// shared
 /** Several nodes as processes, each with some of the roles: joining, draining, vanishing, coming back as a zombie. */
 import { rmSync } from 'node:fs';
 import { suite } from 'uvu';

@@ -1,4 +1,5 @@
 // serial
+// shared
 /** A node that is told to end: first it says so, then it finishes, then it is gone. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

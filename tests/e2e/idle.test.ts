@@ -1,4 +1,5 @@
 // serial
+// shared
 /** W1 with a whole node: what rests writes nothing, whatever there is of it. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

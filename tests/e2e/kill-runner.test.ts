@@ -1,4 +1,5 @@
 // serial
+// shared
 /** The promise that matters most: kill the runner at random, and nothing in the result changes. */
 import { createHash } from 'node:crypto';
 import { suite } from 'uvu';

@@ -1,3 +1,4 @@
+// shared
 /** Troupe by bare NATS: what anyone can do who may publish. */
 import { connect as dial } from 'node:net';
 import { headers } from '@nats-io/transport-node';

@@ -1,4 +1,5 @@
 // serial
+// shared
 /** The whole tree dies, at any moment, and goes on by itself when it is started again. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

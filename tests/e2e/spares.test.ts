@@ -1,4 +1,5 @@
 // serial
+// shared
 /** Runner processes that are kept ready: what becomes of them in a node. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { suite } from 'uvu';

@@ -1,3 +1,4 @@
+// shared
 /** `/tree` is read from the supervisors' own child tables: what it shows is what runs, and nothing runs beside it. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';

@@ -1,3 +1,4 @@
+// shared
 /** The public commands over NATS, bare and asked: what each means, and what who sends it learns. */
 import { headers } from '@nats-io/transport-node';
 import { suite } from 'uvu';

@@ -1,3 +1,4 @@
+// shared
 /** What the NATS adapters do when the server goes away and comes back: only the real one can show it. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,4 +1,5 @@
 // serial
+// shared
 /** A nats-server that is gone for longer than a request waits: nobody gives up, nothing is lost or written twice. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

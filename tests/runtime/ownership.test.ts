@@ -1,3 +1,4 @@
+// shared
 import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

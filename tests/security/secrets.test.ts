@@ -1,3 +1,4 @@
+// shared
 /** Where a secret must never be: a node with a token and a NATS password is looked at from every side. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';

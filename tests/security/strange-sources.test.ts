@@ -1,3 +1,4 @@
+// shared
 /** Files below a root that try to make the node read another one, or never end: each is refused, and a canary is never read. */
 import { execFileSync } from 'node:child_process';
 import { linkSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';

@@ -1,3 +1,4 @@
+// shared
 /** The trial of models, with real child processes and the real onnxruntime. */
 import { copyFileSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,4 @@
+// shared
 /** What `/metrics` of a real node tells, and what operators read of it. */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';

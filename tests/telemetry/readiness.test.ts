@@ -1,4 +1,5 @@
 // serial
+// shared
 /** `/readyz` against what only looks alive. */
 import path from 'node:path';
 import { suite } from 'uvu';

@@ -1,3 +1,4 @@
+// shared
 /** One trace from a request to the frames in the log, through every process between. */
 import { headers } from '@nats-io/transport-node';
 import { suite } from 'uvu';

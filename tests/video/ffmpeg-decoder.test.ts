@@ -1,3 +1,4 @@
+// shared
 import { suite } from 'uvu';
 import { ffmpegDecoder } from '../../src/infra/video/ffmpeg-decoder.ts';
 import { decoderContract } from '../contract/decoder.ts';

@@ -1,3 +1,4 @@
+// shared
 /** What only the native ffmpeg can get wrong: its process. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
