@@ -57,9 +57,9 @@ export function rateLimit(
   };
 }
 
-/** RL2 */
-export function clientOf(ip: string): string {
-  const plain = ip.replace(/^::ffff:(?=\d+\.)/, '');
+/** RL2. A connection that has gone meanwhile has no address any more: whoever it was hears no answer. */
+export function clientOf(ip: string | undefined): string {
+  const plain = (ip ?? '').replace(/^::ffff:(?=\d+\.)/, '');
   if (!plain.includes(':')) return plain;
   const [head = '', tail] = plain.split('::');
   const words = head === '' ? [] : head.split(':');

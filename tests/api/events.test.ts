@@ -1,4 +1,5 @@
 /** Event streams as HTTP: their form, their bounds, their end. What they tell is in scenario-events.test.ts. */
+import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -151,6 +152,29 @@ test('SE3: more streams than a node may serve are refused until one ends', async
   }
   const unknown = () => api.fetch('/api/v1/scenarios/nobody/events');
   await waitUntil('a refused one takes no room', async () => (await unknown()).status === 404);
+});
+
+test('SE3: whoever is gone before he is served takes no place, and is no defect', async () => {
+  await using hasty = await serveApi();
+  hasty.have('cam');
+  const request = `GET ${EVENTS} HTTP/1.1\r\nHost: 127.0.0.1:${hasty.port}\r\n\r\n`;
+  let arrived = 0;
+  // The node has read the request, its client has gone, and no hook has run yet.
+  const leave = ({ socket }: IncomingMessage): void => {
+    arrived += 1;
+    socket.destroy();
+  };
+  hasty.app.server.on('request', leave);
+  const clients = Array.from({ length: LIMITS.eventStreams + 1 }, () => {
+    const socket = connect(hasty.port, '127.0.0.1', () => socket.write(request));
+    return new Promise(resolve => socket.on('error', resolve).on('close', resolve));
+  });
+  await Promise.all(clients);
+  assert.is(arrived, clients.length);
+  hasty.app.server.off('request', leave);
+  await using stream = await EventStream.open(hasty.url + EVENTS);
+  assert.is(stream.response.status, 200);
+  assert.equal(hasty.defects, []);
 });
 
 test('SE4: a connection has one stream, however many it asks for at once', async () => {
