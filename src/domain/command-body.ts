@@ -4,6 +4,7 @@
  * CB1 Nothing at all is an empty object.
  * CB2 What is too long, no UTF-8, no JSON or nested too deep says so and is quoted, bounded; never thrown.
  */
+import { jsonDepth } from './json.ts';
 import { LIMITS } from './limits.ts';
 
 export interface CommandBody {
@@ -27,7 +28,7 @@ export function commandBody(bytes: Uint8Array): CommandBody {
   if (text.trim() === '') return { body: {} }; // CB1
   try {
     const body: unknown = JSON.parse(text);
-    if (depthOf(text) <= LIMITS.bodyDepth) return { body };
+    if (jsonDepth(bytes) <= LIMITS.bodyDepth) return { body };
     return { body: quoted(bytes), unreadable: `the body is nested deeper than ${LIMITS.bodyDepth}` };
   } catch (error) {
     return { body: quoted(bytes), unreadable: `the body is not JSON: ${(error as Error).message}` };
@@ -44,20 +45,4 @@ export function quoted(bytes: Uint8Array): unknown {
   } catch {
     return { base64: head.toString('base64') };
   }
-}
-
-/** Nesting of a text that is JSON. */
-function depthOf(text: string): number {
-  let [depth, most] = [0, 0];
-  let inString = false;
-  for (let i = 0; i < text.length; i++) {
-    const character = text[i];
-    if (inString) {
-      if (character === '\\') i += 1;
-      else if (character === '"') inString = false;
-    } else if (character === '"') inString = true;
-    else if (character === '{' || character === '[') most = Math.max(most, ++depth);
-    else if (character === '}' || character === ']') depth -= 1;
-  }
-  return most;
 }

@@ -12,6 +12,8 @@ export const LIMITS = {
   messageBytes: 256 * KIB,
   /** Nesting of a command's body: ours are 3 deep, and what is written and compared by recursion must not end the stack. */
   bodyDepth: 32,
+  /** And of what is read of a message that anybody may have published: a record of a refusal quotes such a body. */
+  messageDepth: 64,
   /** What a record of a refusal quotes of a body. */
   quotedBytes: 8 * KIB,
   /** One header of a command: ours are shorter. */
@@ -259,6 +261,7 @@ export const LIMITS = {
 
 invariant(LIMITS.messageBytes < LIMITS.stateBytes, 'a message must fit into a state that quotes it');
 invariant(LIMITS.stateBytes < LIMITS.payloadBytes, 'a state must fit into one NATS message');
+invariant(2 * LIMITS.bodyDepth <= LIMITS.messageDepth, 'a refusal that quotes a body must be readable');
 // `"<kind>.<64 characters>":[revision,index],` is at most 128 bytes.
 invariant(LIMITS.seenSenders * 128 <= LIMITS.stateBytes / 2, 'the senders remembered must leave room for the state');
 // A runner's clock starts with its process and the tombstone's at the commit that deletes; wall clocks differ and jump.

@@ -5,8 +5,8 @@
 
 import Type, { type Static } from 'typebox';
 import { Engine } from './engine.ts';
-import { fromJson, toJson } from './json.ts';
-import { problemsOf } from './parse.ts';
+import { toJson } from './json.ts';
+import { parseJson } from './parse.ts';
 import { Prediction } from './prediction.ts';
 import { SourceIdentity } from './source.ts';
 
@@ -99,14 +99,4 @@ export interface LogKey {
 export const encodeLogRecord = (record: LogRecord): Uint8Array => toJson(record);
 
 /** The record in these bytes; null when they hold none. */
-export function parseLogRecord(bytes: Uint8Array): LogRecord | null {
-  let value: unknown;
-  try {
-    value = fromJson(bytes);
-  } catch {
-    return null;
-  }
-  return isLogRecord(value) ? value : null;
-}
-
-const isLogRecord = (value: unknown): value is LogRecord => problemsOf(LogRecord, value).length === 0;
+export const parseLogRecord = (bytes: Uint8Array): LogRecord | null => parseJson(LogRecord, bytes);

@@ -8,7 +8,7 @@
 import type { Static, TSchema } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
 import { type ProblemDetail, TroupeError } from './errors.ts';
-import { fromJson } from './json.ts';
+import { fromJson, jsonDepth } from './json.ts';
 import { LIMITS } from './limits.ts';
 
 /** What a schema checker says of one place. */
@@ -44,9 +44,10 @@ export function parse<T extends TSchema>(schema: T, value: unknown, what: string
   return value as Static<T>;
 }
 
-/** JSON that anybody may have written: null for what is none, or is not of this shape. */
+/** JSON that anybody may have written: null for what is none, is nested too deep, or is not of this shape. */
 export function parseJson<T extends TSchema>(schema: T, bytes: Uint8Array): Static<T> | null {
   try {
+    if (jsonDepth(bytes) > LIMITS.messageDepth) return null; // what a schema leaves open would end the stack of who writes it
     const value = fromJson(bytes);
     return problemsOf(schema, value).length === 0 ? (value as Static<T>) : null;
   } catch {
