@@ -14,8 +14,10 @@ import { inputArguments, output, unreadable } from './media-process.ts';
 import type { RunMedia } from './media-run.ts';
 import { sourceIdentity } from './source-identity.ts';
 
-const Ratio = Type.String({ pattern: '^-?\\d+[:/]-?\\d+$' });
-const Seconds = Type.String({ pattern: '^-?\\d+(\\.\\d+)?$' });
+/** As ffmpeg counts: ratios of 32 bits, times of 64. What is larger would be no number any more when it is computed with. */
+const Ratio = Type.String({ pattern: '^-?\\d{1,10}[:/]-?\\d{1,10}$' });
+const Seconds = Type.String({ pattern: '^-?\\d{1,19}(\\.\\d{1,9})?$' });
+const Ticks = Type.Integer({ minimum: -(2 ** 63), maximum: 2 ** 63 });
 
 const Report = Type.Object({
   frames: Type.Array(
@@ -23,7 +25,7 @@ const Report = Type.Object({
       width: Type.Integer({ minimum: 1 }),
       height: Type.Integer({ minimum: 1 }),
       sample_aspect_ratio: Type.Optional(Ratio),
-      best_effort_timestamp: Type.Optional(Type.Integer()),
+      best_effort_timestamp: Type.Optional(Ticks),
     }),
   ),
   streams: Type.Array(
@@ -32,7 +34,7 @@ const Report = Type.Object({
       time_base: Ratio,
       avg_frame_rate: Ratio,
       duration: Type.Optional(Seconds),
-      nb_frames: Type.Optional(Type.String({ pattern: '^\\d+$' })),
+      nb_frames: Type.Optional(Type.String({ pattern: '^\\d{1,19}$' })),
       side_data_list: Type.Optional(Type.Array(Type.Object({ rotation: Type.Optional(Type.Number()) }))),
     }),
   ),
@@ -99,9 +101,10 @@ function reportOf(json: string, file: string): Static<typeof Report> {
   }
 }
 
-/** Milliseconds with 3 decimals of a time in units of `timeBase` seconds; V8's doubles hold every such time exactly enough. */
-function ticksToMs(ticks: number, timeBase: string): number {
+/** Milliseconds with 3 decimals of a time in units of `timeBase` seconds; V8's doubles hold every such time exactly enough. null: no unit. */
+function ticksToMs(ticks: number, timeBase: string): number | null {
   const [numerator, denominator] = ratio(timeBase);
+  if (denominator === 0) return null;
   return Math.round((ticks * numerator * 1e6) / denominator) / 1000;
 }
 
