@@ -119,7 +119,7 @@ export function settings(flags: Flags = {}, { env, cwd }: Surroundings = here())
     const value = typeof text === 'string' ? fromText(text, name, 'type' in schema ? schema.type : '') : text;
     const errors = problemsOf(Options, { [name]: value });
     if (errors.length > 0) {
-      const { message } = invalidRequest(SECRET.has(name) ? label : `${label} ${String(text)}`, errors);
+      const { message } = invalidRequest(SECRET.has(name) ? label : `${label} ${shown(String(text))}`, errors);
       const form = FORMS[name as keyof Options];
       const toDo = form === undefined ? '' : ` Give ${form}.`;
       throw new TroupeError('invalid_request', message + toDo, { errors });
@@ -128,6 +128,12 @@ export function settings(flags: Flags = {}, { env, cwd }: Surroundings = here())
   }
   return given;
 }
+
+/** What was given, on one line, as far as it helps to find it. */
+const shown = (text: string): string => {
+  const line = text.replaceAll(/[\p{Cc}\u2028\u2029]+/gu, ' ');
+  return line.length <= LIMITS.placeChars ? line : `${line.slice(0, LIMITS.placeChars)}…`;
+};
 
 /** Options that nothing repeats: each may be a password, or have one in it. */
 export const SECRET: ReadonlySet<string> = new Set(['token', 'nats']);
@@ -158,9 +164,11 @@ function fileOptions(file: string): Options {
     if (errors.length === 0) return given;
     throw refuse(`${invalidRequest(file, errors).message} Correct it there.`);
   }
-  const meant = nearest(stranger.replaceAll('_', '-').toLowerCase(), known);
+  const meant = nearest(shown(stranger).replaceAll('_', '-').toLowerCase(), known);
   const instead = meant === null ? "'troupe up --help' lists the options." : `did you mean '${meant}'?`;
-  throw refuse(`${file} is not valid: there is no option '${stranger}'; ${instead} Correct it, or take the line out.`);
+  throw refuse(
+    `${file} is not valid: there is no option '${shown(stranger)}'; ${instead} Correct it, or take the line out.`,
+  );
 }
 
 function readIfThere(file: string): string | null {
