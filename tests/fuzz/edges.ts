@@ -1,0 +1,12 @@
+/** All edges, by how long a case takes. */
+import type { Edge } from './edge.ts';
+import { config } from './edges/config.ts';
+import { http } from './edges/http.ts';
+import { modelSettings } from './edges/model-settings.ts';
+import { onnx } from './edges/onnx.ts';
+import { probe } from './edges/probe.ts';
+import { records } from './edges/records.ts';
+
+/** What a function reads: no process, no server. */
+export const PARSERS: readonly Edge[] = [records, onnx, probe, config, modelSettings];
+export const EDGES: readonly Edge[] = [...PARSERS, http];
