@@ -181,7 +181,9 @@ export class Supervisor implements ChildHandle {
   }
 
   async #add(spec: ChildSpec): Promise<ChildHandle> {
-    if (this.#find(spec.id) !== undefined) throw new Error(`${this.#options.id} already has a child '${spec.id}'`);
+    const known = this.#find(spec.id);
+    if (known !== undefined)
+      throw new Error(`${this.#options.id} already has a child '${spec.id}', which is ${known.state.kind}`);
     const child: Child = { spec, state: { kind: 'starting' }, restarts: 0 };
     this.#children.push(child);
     try {
