@@ -178,6 +178,8 @@ cluster {
   host: "${HOST}"
   port: ${ports[server]?.route}
   routes: [${routes.join(', ')}]
+  # Clients stay with the addresses that they were given: a proxy may be one of them.
+  no_advertise: true
 }
 jetstream {
   store_dir: ${JSON.stringify(path.join(files.home, 'store'))}

@@ -1,0 +1,44 @@
+// serial
+/** Sixty random kills, and with them pauses, cuts and half-open links, over a cluster that works meanwhile. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Harness } from './harness.ts';
+import { cellsOf, planOf } from './plan.ts';
+import { type Tally, tallyOf, unmet, written } from './report.ts';
+import { Storm } from './storm.ts';
+
+const KILLS = 60;
+/** Far more volleys than are needed: the storm ends with the last kill. */
+const SIZE = { volleys: 200, most: 6, longestMs: 2_500, kills: 12, alone: 0.25 };
+const cells = cellsOf('one');
+const test = suite('chaos');
+let tally: Tally | null = null;
+
+test(`ST2, ST3, ST4: ${KILLS} random kills among other faults: everything goes on by itself, every export is that of an undisturbed run, every promise holds`, async () => {
+  const seed = Number(process.env['TROUPE_TEST_SEED'] ?? Math.floor(Math.random() * 1e9));
+  console.log(`seed ${seed}`);
+  const said: string[] = [];
+  await using harness = await Harness.start('one', line => said.push(line));
+  const storm = new Storm(harness, line => said.push(line));
+  try {
+    await storm.undisturbed();
+    const isEnough = (): boolean =>
+      storm.met.filter(({ fault }) => fault === 'kill').length >= KILLS &&
+      unmet(cells, tallyOf(storm, [])).length === 0;
+    await storm.run(planOf(seed, cells, SIZE), isEnough);
+    tally = tallyOf(storm, await storm.finish());
+  } catch (error) {
+    console.log(said.join('\n'));
+    throw error;
+  }
+  console.log(written(tally));
+  assert.equal(tally.findings, [], said.join('\n'));
+});
+
+test('CP2: each fault has met each victim', () => {
+  assert.ok(tally !== null);
+  assert.equal(unmet(cells, tally), []);
+  assert.ok(tally.kills >= KILLS, `${tally.kills}`);
+});
+
+test.run();
