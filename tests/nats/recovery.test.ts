@@ -1,5 +1,6 @@
 // shared
 /** What the NATS adapters do when the server goes away and comes back: only the real one can show it. */
+import { cpSync, renameSync, rmSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { WriteConflict, WriteRetry, WriteUnknown } from '../../src/actors/ports/write-outcome.ts';
@@ -77,6 +78,13 @@ test('OR1: readers go on after the server was killed, without a gap or a repeat'
   );
 });
 
+/** Who reads the log, by the server's names. */
+async function consumersOf(nats: Nats): Promise<string[]> {
+  const names: string[] = [];
+  for await (const info of nats.jsm.consumers.list(STREAMS.log)) names.push(info.name);
+  return names;
+}
+
 /** OR2: a message that the server had already delivered into a broken connection must not wait for the next one. */
 test('OR2: after a broken connection a reader starts a new server-side consumer', async () => {
   const { a, b, natsA, natsB } = backend;
@@ -84,14 +92,11 @@ test('OR2: after a broken connection a reader starts a new server-side consumer'
   const reader = collect(signal => b.log.read(1, signal));
   const opened = await a.log.append(key, openRecord(1), 0);
   await waitUntil('the first record is read', () => reader.items.length === 1);
-  const consumers = async (): Promise<string[]> => {
-    const names: string[] = [];
-    for await (const info of natsA.jsm.consumers.list(STREAMS.log)) names.push(info.name);
-    return names;
-  };
-  const before = await consumers();
+  const before = await consumersOf(natsA);
   await natsB.connection.reconnect();
-  await waitUntil('another consumer reads', async () => (await consumers()).some(name => !before.includes(name)));
+  await waitUntil('another consumer reads', async () =>
+    (await consumersOf(natsA)).some(name => !before.includes(name)),
+  );
   await a.log.append(key, framesRecord(1, 1, 0, 1), opened);
   await waitUntil('the second record is read', () => reader.items.length === 2);
   await reader.stop();
@@ -100,19 +105,70 @@ test('OR2: after a broken connection a reader starts a new server-side consumer'
 test('OR3: a read of a stream that was made anew fails instead of skipping', async () => {
   const { a, b, natsA, natsB } = backend;
   const key = { scenario: 'video', run: 1, segment: 0 };
-  const opened = await a.log.append(key, openRecord(1), 0);
-  await a.log.append(key, framesRecord(1, 1, 0, 1), opened);
+  /** Records of the stream that is there now. @returns the last one's sequence */
+  const write = async (count: number): Promise<number> => {
+    let last = await a.log.append(key, openRecord(1), 0);
+    for (let n = 1; n < count; n++) last = await a.log.append(key, framesRecord(1, n, n - 1, 1), last);
+    return last;
+  };
+  const end = await write(2);
+  let isAnew = false;
   const reading = (async () => {
     for await (const entry of b.log.read(1, new AbortController().signal)) {
-      if (entry.seq !== 2) continue;
+      assert.not.ok(isAnew, `record ${entry.seq} of the new stream was read as if it followed the old one's`);
+      if (entry.seq !== end) continue;
       const { config } = await natsA.jsm.streams.info(STREAMS.log);
       await natsA.jsm.streams.delete(STREAMS.log);
       await natsA.jsm.streams.add(config);
+      await write(3);
+      await natsA.jsm.streams.deleteMessage(STREAMS.log, end, false); // nor is another record in its place
+      isAnew = true;
       await natsB.connection.reconnect();
     }
   })();
   assert.instance(await refusal(reading), StreamReplaced);
 });
+
+for (const [what, grown] of [
+  ['what was read', false],
+  ['what was read, and has grown past it since,', true],
+] as const)
+  test(`OR3: a read of a stream that was restored to before ${what} fails instead of skipping`, async () => {
+    const { a, b, natsA, server } = backend;
+    const key = { scenario: 'video', run: 1, segment: 0 };
+    const backup = `${server.dataDir}-backup`;
+    const grow = async (end: number): Promise<void> => {
+      for (let tail = await retried(() => a.log.last(key)); tail.seq < end; tail = await a.log.last(key)) {
+        const record = tail.seq === 0 ? openRecord(1) : framesRecord(1, tail.seq, tail.seq - 1, 1);
+        await a.log.append(key, record, tail.seq);
+      }
+    };
+    await grow(1);
+    await server.kill();
+    cpSync(server.dataDir, backup, { recursive: true });
+    await server.start();
+    await grow(3);
+    const [read, restored] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const reading = (async () => {
+      for await (const { seq } of b.log.read(2, new AbortController().signal)) {
+        assert.ok(seq <= 3, `record ${seq} of the restored stream was read as if it followed the old one's`);
+        if (seq < 3) continue;
+        read.resolve();
+        await restored.promise; // only then it looks for more
+      }
+    })();
+    await read.promise;
+    await server.kill();
+    rmSync(server.dataDir, { recursive: true });
+    renameSync(backup, server.dataDir);
+    await server.start();
+    await grow(grown ? 4 : 1);
+    restored.resolve();
+    const failure = refusal(reading);
+    await waitUntil('it has looked for more', async () => (await consumersOf(natsA)).length > 0);
+    await grow(4);
+    assert.instance(await failure, StreamReplaced);
+  });
 
 test('SS3: a watch is not current before the leader’s newest message, whatever the copy it reads says of its own end', async () => {
   const { a, natsB } = backend;

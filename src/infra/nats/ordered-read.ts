@@ -4,7 +4,8 @@
  * OR1 No gap and no repeat within one read, whatever happens to the server, the connection or the server's consumer.
  * OR2 Whatever the server may have sent into a broken connection is asked for again: a consumer is never resumed, a new one
  *     starts after the last message handed on. (The client's own ordered consumer notices a loss only at the next message.)
- * OR3 A stream that was replaced or that lost its end is an error: its sequence numbers mean other messages now.
+ * OR3 A stream that was replaced, or restored to before what was read, is an error: its sequence numbers mean other messages now.
+ *    It may have grown past that again: then it has another message, of another time, where the last one was that was handed on.
  * OR4 A reader that is slow holds back the server: at most `natsReadAhead` messages are under way or in memory.
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,6 +13,7 @@ import type { JsMsg } from '@nats-io/jetstream';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Nats } from './connection.ts';
 import { ask, isStreamNotFound, streamInfo } from './outcome.ts';
+import { deliveredAt, storedAt } from './stored-message.ts';
 
 export interface Range {
   readonly stream: string;
@@ -33,12 +35,12 @@ const TROUBLE: ReadonlySet<string> = new Set(['heartbeats_missed', 'consumer_not
 /** Ends when the signal aborts. @throws StreamReplaced; JetStream's error when there is no such stream or the connection is closed */
 export async function* readOrdered(nats: Nats, range: Range, signal: AbortSignal): AsyncGenerator<JsMsg, void, void> {
   let next = range.fromSeq;
+  let last: Met | null = null;
   let created: string | null = null;
   while (!signal.aborted) {
-    const opened = await open(nats, range, next, signal);
+    const opened = await open(nats, range, next, last, signal);
     if (opened === null) return;
-    const lostItsEnd = next > range.fromSeq && opened.lastSeq < next - 1;
-    if ((created ??= opened.created) !== opened.created || lostItsEnd)
+    if ((created ??= opened.created) !== opened.created || !opened.goesOn)
       throw new StreamReplaced(`stream ${range.stream} is not the one that was read before`);
     const messages = await opened.consumer.consume(PULL);
     const stop = (): void => messages.stop();
@@ -56,6 +58,7 @@ export async function* readOrdered(nats: Nats, range: Range, signal: AbortSignal
         if (signal.aborted) return;
         if (message.seq < next) continue;
         next = message.seq + 1;
+        last = { seq: message.seq, at: deliveredAt(message) };
         yield message;
       }
     } finally {
@@ -68,19 +71,32 @@ export async function* readOrdered(nats: Nats, range: Range, signal: AbortSignal
   }
 }
 
+/** A message that was handed on. */
+interface Met {
+  readonly seq: number;
+  readonly at: number;
+}
+
 /** OR2: a new consumer, tried until there is one; null when the signal aborted first. */
-async function open(nats: Nats, { stream, filter }: Range, startSeq: number, signal: AbortSignal) {
+async function open(nats: Nats, { stream, filter }: Range, startSeq: number, last: Met | null, signal: AbortSignal) {
   while (!signal.aborted) {
     try {
       const { created, state } = await ask(nats, () => streamInfo(nats, stream));
+      const goesOn = last === null || (state.last_seq >= last.seq && (await isThere(nats, stream, last)));
       const consumer = await ask(nats, () =>
         nats.js.consumers.get(stream, { filter_subjects: filter, opt_start_seq: startSeq, inactive_threshold: 30_000 }),
       );
-      return { created, lastSeq: state.last_seq, consumer };
+      return { created, goesOn, consumer };
     } catch (error) {
       if (nats.closed || isStreamNotFound(error)) throw error;
       await delay(RETRY_MS, undefined, { signal }).catch(() => signal.aborted);
     }
   }
   return null;
+}
+
+/** OR3: and no other message in its place. It may have gone, as purged and replaced ones do. */
+async function isThere(nats: Nats, stream: string, { seq, at }: Met): Promise<boolean> {
+  const message = await ask(nats, () => nats.jsm.streams.getMessage(stream, { seq }));
+  return message === null || storedAt(message.timestamp) === at;
 }
