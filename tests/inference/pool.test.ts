@@ -152,6 +152,20 @@ test('IP1: a lost worker rejects everything that waits or runs, and what comes l
   await running.pool[Symbol.asyncDispose]();
 });
 
+test('IP2: a worker that is lost while it runs a frame gives its slot back once', async () => {
+  const isLost = new Error('out of memory');
+  process.once('worker', worker =>
+    worker.on('message', (message: { readonly kind: string }) => {
+      if (message.kind === 'copied') worker.emit('error', isLost);
+    }),
+  );
+  const running = await start(await catalog.resolve('colorblob'), {}, 3);
+  const frames = Array.from({ length: 3 }, () => inferFrame(running, paint(320)));
+  for (const frame of frames) await rejection(frame, 'inference_failed', /worker crashed: out of memory/);
+  await running.pool[Symbol.asyncDispose]();
+  assertAllFree(running.ring);
+});
+
 test('IP4: closing lets running inferences finish, rejects waiting and later ones, and leaves no thread', async () => {
   const running = await start(await catalog.resolve('colorblob'), {}, 6);
   const outcomes = Array.from({ length: 6 }, () =>

@@ -257,6 +257,24 @@ test('M6: messages are purged only after the commit that counts them', async () 
   assert.is((await bank.retained()).length, 0);
 });
 
+test('M6: no message is purged that the stored record has not counted', async () => {
+  const bank = new Bank();
+  const purges: { readonly through: number; readonly counted: number }[] = [];
+  const mailbox = {
+    ...bank.mailbox,
+    purge: async (...[of, through]: Parameters<typeof bank.mailbox.purge>) => {
+      purges.push({ through, counted: (await bank.record(of.id))?.cursor ?? 0 });
+      await bank.mailbox.purge(of, through);
+    },
+  };
+  await bank.claim({ mailbox });
+  for (let i = 0; i < 3; i++) await bank.command('a', 'deposit', { amount: 1 });
+  assert.equal(
+    purges,
+    [1, 2, 3].map(seq => ({ through: seq, counted: seq })),
+  );
+});
+
 test('M6: messages left behind by a crash between commit and purge are skipped and purged by the next owner', async () => {
   const bank = new Bank();
   const owner = await bank.claim({ mailbox: { ...bank.mailbox, purge: () => new Promise(() => {}) } });

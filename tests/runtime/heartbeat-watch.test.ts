@@ -3,6 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HeartbeatWatch, type Lost } from '../../src/actors/runtime/heartbeat-watch.ts';
 import { VirtualClock } from '../../src/infra/memory/virtual-clock.ts';
+import { JumpingClock } from '../support/jumping-clock.ts';
 
 const test = suite('HeartbeatWatch');
 
@@ -10,7 +11,7 @@ const owner = { kind: 'scenario', id: 's' };
 const monitor = (key: string) => ({ key, kind: 'runner', body: { silenceMs: 100, stallMs: 300 } });
 
 function watchWith(isGone: () => Promise<boolean> = async () => false) {
-  const clock = new VirtualClock();
+  const clock = new JumpingClock();
   const over = new AbortController();
   const lost: Lost[] = [];
   const link = { up: true, keeper: true, echo: () => Promise.resolve() };
@@ -96,6 +97,22 @@ test('H2: what is no longer monitored is not missed, and beats of strangers are 
   watch.beat('stranger', 1);
   await clock.advance(1_000);
   assert.equal(lost, []);
+});
+
+test('H2: a wall clock that jumps makes nobody lost, and hides no loss', async () => {
+  const { clock, lost, watch } = watchWith();
+  watch.settle(owner, [monitor('k')]);
+  for (const jumpMs of [3_600_000, -7_200_000]) {
+    await beating({ clock, watch }, 200, i => i);
+    clock.jump(jumpMs);
+    await beating({ clock, watch }, 200, i => 100 + i);
+    assert.equal(lost, []);
+  }
+  await clock.advance(200);
+  assert.equal(
+    lost.map(({ key, cause }) => [key, cause]),
+    [['k', 'silent']],
+  );
 });
 
 test('H3: a watcher that was late starts every clock again', async () => {

@@ -12,8 +12,8 @@ import { rendezvous } from '../../src/domain/rendezvous.ts';
 import { BUCKETS } from '../../src/domain/subjects.ts';
 import { MemoryServer } from '../../src/infra/memory/memory-server.ts';
 import { SeededRandom } from '../../src/infra/memory/seeded-random.ts';
-import { VirtualClock } from '../../src/infra/memory/virtual-clock.ts';
 import { clusterBackend, memoryBackend, natsBackend } from '../contract/backends.ts';
+import { JumpingClock } from '../support/jumping-clock.ts';
 import { faultyStore } from './bank.ts';
 import { ownershipContract } from './ownership.ts';
 
@@ -38,14 +38,23 @@ interface Node {
 }
 
 class Cluster {
-  readonly clock = new VirtualClock();
+  readonly clock = new JumpingClock();
   readonly server = new MemoryServer({ clock: this.clock, partitions: PARTITIONS });
   readonly leases = this.server.stateStore(BUCKETS.lease);
   writes = 0;
   #seeds = 0;
 
-  /** @param data the DATA folder it runs over */
-  async start(node: string, leases: StateStore = this.leases, data = node, hosting = (): void => {}): Promise<Node> {
+  /**
+   * @param data the DATA folder it runs over
+   * @param unhosting what a host that hands over has yet to do
+   */
+  async start(
+    node: string,
+    leases: StateStore = this.leases,
+    data = node,
+    hosting = (): void => {},
+    unhosting = async (): Promise<void> => {},
+  ): Promise<Node> {
     const hosted = new Map<number, PartitionClaim>();
     const released: Node['released'] = [];
     const counted = {
@@ -74,6 +83,7 @@ class Cluster {
         }
       },
       unhost: async (partition: number) => {
+        await unhosting();
         if (hosted.delete(partition)) released.push({ partition, atMs: this.clock.monotonic() });
       },
     };
@@ -240,6 +250,49 @@ test('W9: a release that is not acknowledged is tried again, and never leaves a 
   assert.equal([first.end.error, owned(first), owned(other)], [undefined, [], all]);
 });
 
+test('W9: a claim is given up when its host has ended, not before', async () => {
+  const cluster = new Cluster();
+  const nodes: Node[] = [];
+  const givenUp: string[] = [];
+  const link = faultyStore(cluster.leases, (operation, key) => {
+    const partition = Number(key.slice('partition.'.length));
+    const [node] = nodes;
+    if (operation !== 'put' || !key.startsWith('partition.') || node === undefined) return undefined;
+    givenUp.push(node.hosted.has(partition) ? `${partition} is still hosted` : 'in good order');
+    return undefined;
+  });
+  const first = await cluster.start(
+    'n1',
+    link,
+    'n1',
+    () => {},
+    () => cluster.clock.sleep(100),
+  );
+  nodes.push(first);
+  const other = await cluster.start('n2');
+  await cluster.clock.advance(2_000);
+  await first.membership.setOwner(false);
+  await Promise.all([first.ownership.empty(), cluster.clock.advance(10_000)]);
+  assert.equal([givenUp, owned(other)], [all.map(() => 'in good order'), all]);
+});
+
+test('W2: a wall clock that jumps makes nobody dead', async () => {
+  const cluster = new Cluster();
+  const first = await cluster.start('n1');
+  const second = await cluster.start('n2');
+  await cluster.clock.advance(60_000);
+  const before = [[...first.hosted.keys()], [...second.hosted.keys()]];
+  for (const jumpMs of [3_600_000, -7_200_000, 7_200_000]) {
+    cluster.clock.jump(jumpMs);
+    await cluster.clock.advance(3 * DEAD_MS);
+    assert.equal([[...first.hosted.keys()], [...second.hosted.keys()]], before);
+  }
+  await first.kill();
+  cluster.clock.jump(-3_600_000);
+  await cluster.clock.advance(DEAD_MS + 3 * RENEW_MS);
+  assert.equal(owned(second), all, 'nor does it keep a dead one alive');
+});
+
 test('W2: a node that leaves is not waited for', async () => {
   const cluster = new Cluster();
   const first = await cluster.start('n1');
@@ -362,6 +415,29 @@ test('W5: a node that was cut off judges nobody until it has listened for `deadM
   for (const release of held) release();
   await cluster.clock.advance(30_000);
   assertNotRobbed(first, second);
+});
+
+test('W5: a server that nobody could reach makes nobody dead: each lease has its full time again', async () => {
+  const cluster = new Cluster();
+  const reaches = { n1: true, n2: true };
+  const link = (node: 'n1' | 'n2'): StateStore =>
+    faultyStore(cluster.leases, () => {
+      if (!reaches[node]) throw new WriteUnknown('timed out');
+      return undefined;
+    });
+  const first = await cluster.start('n1', link('n1'));
+  const second = await cluster.start('n2', link('n2'));
+  await cluster.clock.advance(60_000);
+  const claims = () => [first, second].map(node => [...node.hosted.values()].map(({ epoch }) => epoch));
+  const before = claims();
+  Object.assign(reaches, { n1: false, n2: false });
+  await cluster.clock.advance(30_000);
+  reaches.n2 = true; // it is the first to be back
+  await cluster.clock.advance(2 * RENEW_MS);
+  reaches.n1 = true;
+  await cluster.clock.advance(60_000);
+  assert.equal(claims(), before);
+  assert.equal([first.end, second.end], [{ done: false }, { done: false }]);
 });
 
 test('W5: a node whose watch is blind while its renewals go through judges nobody', async () => {

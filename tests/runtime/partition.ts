@@ -333,7 +333,7 @@ export function partitionContract(name: string, open: () => Promise<Backend>, se
 
   test('M1: nothing leaves before the commit that contains it', async () => {
     const [from = '', to = ''] = ids(2);
-    const stored = Promise.withResolvers<void>();
+    let stored = Promise.withResolvers<void>();
     let asked = 0;
     const gated = faultyStore(await backend.a.bucket(BUCKETS.state), (operation, key) => {
       if (operation !== 'put' || key !== `account.${from}`) return undefined;
@@ -348,8 +348,14 @@ export function partitionContract(name: string, open: () => Promise<Backend>, se
     assert.equal(owner.answers, [{ balance: 1 }]);
     stored.resolve();
     await waitUntil('it is answered', () => owner.answers.length === 2);
+    stored = Promise.withResolvers();
     await command(from, 'transfer', { to, amount: 5 });
-    await balance(to, 6);
+    await waitUntil('the transfer is about to be written', () => asked === 2);
+    await command(to, 'deposit', { amount: 1 });
+    await waitUntil('the receiver has come to what was sent after it', () => owner.answers.length === 3);
+    assert.equal(owner.answers.at(-1), { balance: 2 });
+    stored.resolve();
+    await balance(to, 7);
   });
 
   test('M3: an owner that claims its partition again at a higher epoch fences itself of before; every message counts once', async () => {
