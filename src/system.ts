@@ -491,7 +491,12 @@ export async function startNode(
     if (has('api')) {
       const projection = openProjection(path.join(config.data, 'projection.db'));
       closers.push(() => projection.close());
-      const mirror = new ScenarioMirror(store, clock, (...gone) => projection.forget(...gone));
+      const mirror = new ScenarioMirror(
+        store,
+        clock,
+        (...gone) => projection.forget(...gone),
+        (key, error) => report('mirror', key, error),
+      );
       await child('mirror', { start: async () => task(signal => mirror.run(signal)) });
       await child('projector', {
         start: async () =>

@@ -60,4 +60,33 @@ test('J4: a projection without room for what is deleted is asked again, and noth
   await running;
 });
 
+test('G2: a record that cannot be read is reported, and hides neither the others nor what comes after it', async () => {
+  const clock = new VirtualClock();
+  const store = new MemoryServer({ clock, partitions: 16 }).stateStore(BUCKETS.state);
+  const reported: string[] = [];
+  const mirror = new ScenarioMirror(
+    store,
+    clock,
+    () => {},
+    key => reported.push(key),
+  );
+  const over = new AbortController();
+  await store.put('scenario.junk', Buffer.from('{"v":1,'), 0);
+  const put = (id: string): Promise<number> =>
+    store.put(`scenario.${id}`, encodeRecord({ ...emptyRecord(1), state: { id, deleting: null } }), 0);
+  await put('behind');
+  const running = mirror.run(over.signal);
+  await clock.settle();
+  await put('later');
+  await clock.settle();
+  assert.ok(mirror.current);
+  assert.equal(
+    Array.from(mirror.list(), ({ id }) => id),
+    ['behind', 'later'],
+  );
+  assert.equal(reported, ['scenario.junk']);
+  over.abort();
+  await running;
+});
+
 test.run();

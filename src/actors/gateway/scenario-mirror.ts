@@ -2,6 +2,7 @@
  * Every scenario's committed document, kept current by a watch of the state bucket: what listings and waits are made of.
  *
  * G1 An older revision never replaces a newer one; what a command's answer told is seen at once, before the watch brings it.
+ * G2 A record that cannot be read is reported and hides no other: its scenario stays as it was last read.
  */
 import type { ScenarioDoc } from '../../domain/scenario-doc.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -17,6 +18,7 @@ export class ScenarioMirror {
   readonly #store: StateStore;
   readonly #clock: Clock;
   readonly #onGone: (id: string, lastRun: number, lastSeq: number) => void;
+  readonly #report: (key: string, error: unknown) => void;
   readonly #docs = new Map<string, { readonly doc: ScenarioDoc | null; readonly revision: number }>();
   /** Every id that was ever seen, sorted; null when one has come. */
   #order: readonly string[] | null = null;
@@ -25,7 +27,13 @@ export class ScenarioMirror {
   current = false;
 
   /** @param onGone called with every tombstone: the scenario and its runs up to `lastRun` are deleted, entries up to `lastSeq` */
-  constructor(store: StateStore, clock: Clock, onGone: (id: string, lastRun: number, lastSeq: number) => void) {
+  constructor(
+    store: StateStore,
+    clock: Clock,
+    onGone: (id: string, lastRun: number, lastSeq: number) => void,
+    report: (key: string, error: unknown) => void = () => {},
+  ) {
+    this.#report = report;
     this.#store = store;
     this.#clock = clock;
     this.#onGone = onGone;
@@ -38,7 +46,8 @@ export class ScenarioMirror {
           if (change.kind === 'current') this.current = true;
           else if (change.kind === 'entry' && change.entry.key.startsWith(PREFIX)) {
             const { key, value, revision } = change.entry;
-            const record = decodeRecord(value);
+            const record = this.#read(key, value);
+            if (record === null) continue;
             const id = key.slice(PREFIX.length);
             this.learn(id, visible(record), revision);
             const { lastRun, lastSeq } = (record.state === null ? record.remnant : undefined) ?? {};
@@ -57,6 +66,16 @@ export class ScenarioMirror {
         if (signal.aborted) return;
         if (!(error instanceof Error)) throw error;
       }
+    }
+  }
+
+  /** G2 */
+  #read(key: string, value: Uint8Array): Committed | null {
+    try {
+      return decodeRecord(value);
+    } catch (error) {
+      this.#report(key, error);
+      return null;
     }
   }
 
