@@ -3,10 +3,11 @@ import type { Edge } from './edge.ts';
 import { config } from './edges/config.ts';
 import { http } from './edges/http.ts';
 import { modelSettings } from './edges/model-settings.ts';
+import { nats } from './edges/nats.ts';
 import { onnx } from './edges/onnx.ts';
 import { probe } from './edges/probe.ts';
 import { records } from './edges/records.ts';
 
 /** What a function reads: no process, no server. */
 export const PARSERS: readonly Edge[] = [records, onnx, probe, config, modelSettings];
-export const EDGES: readonly Edge[] = [...PARSERS, http];
+export const EDGES: readonly Edge[] = [...PARSERS, http, nats];

@@ -24,7 +24,8 @@ export interface FuzzedNode extends AsyncDisposable {
 /** Of the process' memory: some hundred MiB are its code, SQLite's and the models' reader's. */
 const MOST_MIB = 1_024;
 /** What the node says of a stranger's rubbish, on purpose. */
-const SAID_ON_PURPOSE = /^(sandbox: |http: |log: |node-agent: |decoder: )/;
+const SAID_ON_PURPOSE =
+  /^(sandbox: |http: |node-agent: |troupe\.prediction\.\S+ holds something that is no record|mirror: scenario\.|scenario\/\S+: its stored record)/;
 
 export async function startFuzzedNode(args: readonly string[] = []): Promise<FuzzedNode> {
   const place = new Workplace();
@@ -68,7 +69,8 @@ export async function startFuzzedNode(args: readonly string[] = []): Promise<Fuz
       await waitUntil('the node is ready again', async () => (await call('GET', '/readyz')).status === 200, 60_000);
       const mib = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
       assert.ok(mib < MOST_MIB, `${Math.round(mib)} MiB`);
-      const defects = stderr.split('\n').filter(line => line !== '' && !SAID_ON_PURPOSE.test(line));
+      const lines = stderr.replaceAll(/\n\s+(?=at )/g, ' '); // a stack is of the line that it follows
+      const defects = lines.split('\n').filter(line => line !== '' && !SAID_ON_PURPOSE.test(line));
       assert.equal(defects.slice(0, 20), []);
     },
     async [Symbol.asyncDispose]() {
