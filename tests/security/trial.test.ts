@@ -131,6 +131,15 @@ test('TR5: a kill while a model is being tried says nothing about it, a crash do
   }
 });
 
+test('TR5: a model that is killed from outside whenever it is tried is refused at the third time', async () => {
+  const dies = `process.once('message', () => process.kill(process.pid, 'SIGKILL')); process.send({ kind: 'ready' });`;
+  writeFileSync(at('oom-killer'), `#!${process.execPath}\n${dies}\n`, { mode: 0o700 });
+  const trial = await modelTrial({ sandbox: { level: 'limits', prlimit: at('oom-killer'), bwrap: null }, known: [] });
+  const models = await openModelCatalog({ dirs: [], roots: [folder], trial });
+  for (const code of ['unavailable', 'unavailable', 'model_unsupported'] as const)
+    await rejection(models.resolve(at('good.onnx')), code, /was ended \(SIGKILL\)\. Is the machine short of memory/);
+});
+
 test('TR3: a model that worked may be used although that cannot be kept, which is said once', async () => {
   const said: unknown[] = [];
   const known = [at('no such folder/tried.json')];

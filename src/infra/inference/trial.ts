@@ -8,7 +8,8 @@
  *     Those that ship are known from the start.
  * TR4 A refusal holds for a while, so that asking again costs nothing; then it is tried again. What is known waits for no trial.
  * TR5 Only what the model did is `model_unsupported`, and for good: onnxruntime refuses it, it takes too much memory, it crashes
- *     the process, or its time is over twice in a row. What the machine may be to blame for is `unavailable` and passes.
+ *     the process, its time is over twice in a row, or it is killed from outside three times in a row: so ends, where nothing
+ *     bounds its memory, one that takes all there is. What the machine may be to blame for is `unavailable` and passes.
  */
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { constants } from 'node:os';
@@ -31,8 +32,11 @@ export type TrialWord =
   | { readonly kind: 'unread'; readonly message: string };
 type TrialOutcome =
   | { readonly kind: 'works' }
-  /** TR5: it is the model, or may be the machine; `late` when its time was over. */
-  | { readonly kind: 'fails' | 'passing' | 'late'; readonly message: string };
+  /** TR5: it is the model, or may be the machine; `late` when its time was over, `killed` while it was tried. */
+  | { readonly kind: 'fails' | 'passing' | 'late' | 'killed'; readonly message: string };
+
+/** TR5: how often in a row says that it is the model. */
+const TELLING = { late: 2, killed: 3 } as const;
 
 /** Versions of onnxruntime that models worked with, by the models' hashes. */
 const Tried = Type.Record(Type.String(), Type.String());
@@ -57,8 +61,8 @@ export async function modelTrial({
   for (const file of known) for (const [hash, version] of Object.entries(await read(file))) tried.set(hash, version);
   const own = known.at(-1);
   const refused = new Map<string, { readonly error: TroupeError; readonly untilMs: number }>();
-  /** Whose time was over when they were tried last. */
-  const late = new Set<string>();
+  /** How often in a row models were late or killed when they were tried last. */
+  const doubts = new Map<string, number>();
   const trying = new Map<string, Promise<void>>();
   let last: Promise<unknown> = Promise.resolve();
   let unkept = false;
@@ -77,12 +81,13 @@ export async function modelTrial({
   const attempt = async (model: LocalModel): Promise<void> => {
     const { sha256 } = model.info;
     const outcome = await runOnce(model, sandbox, timeMs);
-    const isSecond = late.delete(sha256);
+    const doubt = (doubts.get(sha256) ?? 0) + 1;
+    doubts.delete(sha256);
     if (outcome.kind === 'works') return keep(sha256);
-    const { message } = outcome;
-    if (outcome.kind === 'passing' || (outcome.kind === 'late' && !isSecond)) {
-      if (late.size >= LIMITS.trialRefusals) late.clear();
-      if (outcome.kind === 'late') late.add(sha256);
+    const { kind, message } = outcome;
+    if (kind === 'passing' || (kind !== 'fails' && doubt < TELLING[kind])) {
+      if (doubts.size >= LIMITS.trialRefusals) doubts.clear();
+      if (kind !== 'passing') doubts.set(sha256, doubt);
       const text = `${model.file} could not be tried to the end, and is tried again: ${message}`;
       throw new TroupeError('unavailable', text, { retryable: true });
     }
@@ -127,7 +132,10 @@ async function runOnce(model: LocalModel, sandbox: Sandbox, timeMs: number): Pro
       if (isTried && CRASHES.has(name)) {
         const message = `onnxruntime died of it (${name}); it may need more than ${megabytes(bytes)}`;
         resolve({ kind: 'fails', message });
-      } else passing(`the process to try it in was ended (${name}). Is the machine short of memory?`);
+      } else {
+        const message = `the process to try it in was ended (${name}). Is the machine short of memory?`;
+        resolve({ kind: isTried && name === 'SIGKILL' ? 'killed' : 'passing', message });
+      }
       gone();
     });
     child.once('error', error => {
