@@ -26,6 +26,22 @@ export interface Moved {
   readonly to: ScenarioState;
 }
 
+/** A fact of any scenario. */
+export interface Stated {
+  readonly scenario: string;
+  readonly type: string;
+  readonly at: number;
+  readonly key: string;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+export const movesOf = (facts: readonly Stated[], id: string): Moved[] =>
+  facts.flatMap(({ scenario, type, key, at, body }) =>
+    scenario === id && type === 'state'
+      ? [{ key, at, from: body['from'] as Moved['from'], to: body['to'] as Moved['to'] }]
+      : [],
+  );
+
 export interface Left {
   readonly id: string;
   readonly log: readonly LogEntry[];

@@ -13,9 +13,9 @@ import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ScenarioDoc } from '../../src/domain/scenario-doc.ts';
 import { waitUntil } from '../support/wait-until.ts';
-import { type Fact, type Harness, PATIENCE_MS } from './harness.ts';
+import { type Harness, PATIENCE_MS } from './harness.ts';
 import { cellName, type Strike, type Volley } from './plan.ts';
-import { broken, type Moved } from './promises.ts';
+import { broken, movesOf } from './promises.ts';
 
 /** Short ones: recorded video with B-frames and without, every frame and some, from the start and from within. */
 const KINDS: readonly { readonly name: string; readonly request: Readonly<Record<string, unknown>> }[] = [
@@ -464,7 +464,7 @@ export class Storm {
       return broken({
         id,
         log: harness.log.filter(({ key }) => key.scenario === id),
-        moves: harness.facts.filter(({ scenario, type }) => scenario === id && type === 'state').map(moved),
+        moves: movesOf(harness.facts, id),
         history: doc?.history ?? [],
         outcome: doc?.outcome ?? null,
         threshold: doc?.spec.threshold ?? 0,
@@ -473,10 +473,3 @@ export class Storm {
     });
   }
 }
-
-const moved = ({ key, at, body }: Fact): Moved => ({
-  key,
-  at,
-  from: body['from'] as Moved['from'],
-  to: body['to'] as Moved['to'],
-});
