@@ -575,7 +575,10 @@ test('V5: a terminated child stays in the table, keeps its id, and is restarted 
   for (const id of ['a', 'c', 'nobody']) await supervisor.terminateChild(id);
   await nursery.end('b', 'normal');
   assert.equal(states(supervisor), ['a terminated', 'b terminated']);
-  assert.is(await refusal(supervisor.startChild(nursery.spec('a'))), "root already has a child 'a', which is terminated");
+  assert.is(
+    await refusal(supervisor.startChild(nursery.spec('a'))),
+    "root already has a child 'a', which is terminated",
+  );
   nursery.failing.set('a', 1);
   assert.is(await refusal(supervisor.restartChild('a')), 'a cannot start');
   assert.equal(states(supervisor), ['a terminated', 'b terminated']);
