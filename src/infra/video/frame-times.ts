@@ -14,20 +14,26 @@ import { textLines } from './text-lines.ts';
 export const TIMES_FILTER =
   "settb=AVTB,metadata=mode=add:key=t:value=0,metadata=mode=print:key=t:direct=1:file='pipe\\:3',setpts=N";
 
-const LINE = /^frame:\d+\s+pts:(NOPTS|-?\d+)\s/;
+const LINE = /^frame:(\d+)\s+pts:(NOPTS|-?\d{1,19})\s/;
 
-/** Milliseconds with 3 decimals, or null where the frame has no time. */
+/**
+ * Milliseconds with 3 decimals, or null where the frame has no time. ffmpeg counts its lines: a frame's time is that frame's, or
+ * there is none. Where it builds its filters anew (the pixel format changes) it begins to count anew.
+ */
 export async function* frameTimes(side: Readable): AsyncGenerator<number | null, void> {
+  let due = 0;
   for await (const line of textLines(side)) {
     if (line === 't=0') continue;
-    const pts = LINE.exec(line)?.[1];
-    if (pts === undefined) {
+    const [, frame, pts] = LINE.exec(line) ?? [];
+    const isDue = Number(frame) === due || Number(frame) === 0;
+    if (pts === undefined || !isDue) {
       const text = line.slice(0, 100);
       throw new TroupeError(
         'decode_failed',
         `ffmpeg gave '${text}' as a frame's time. Is it ffmpeg? Run \`npm run setup\`.`,
       );
     }
+    due = Number(frame) + 1;
     yield pts === 'NOPTS' ? null : Number(pts) / 1000;
   }
 }
