@@ -4,6 +4,7 @@
  *
  * ME1 Deterministic: time comes from the clock given, everything else happens in the call or in promise callbacks.
  * ME2 What one client stores, no client can change: bodies are copied on the way in.
+ * ME3 A copy holds all streams as of one moment. Put back, what came after it is gone everywhere, proposals under way included.
  */
 import { type Bus, type BusMessage, NoResponder } from '../../actors/ports/bus.ts';
 import type { Clock } from '../../actors/ports/clock.ts';
@@ -11,6 +12,7 @@ import type { Journal, JournalEntry } from '../../actors/ports/journal.ts';
 import type { ActorAddress, Mailbox, MailboxMessage } from '../../actors/ports/mailbox.ts';
 import type { LogEntry, PredictionLog } from '../../actors/ports/prediction-log.ts';
 import type { StateChange, StateEntry, StateStore } from '../../actors/ports/state-store.ts';
+import { WriteUnknown } from '../../actors/ports/write-outcome.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { encodeLogRecord, parseLogRecord } from '../../domain/log-record.ts';
 import {
@@ -24,13 +26,27 @@ import {
   STREAMS,
   SUBJECTS,
 } from '../../domain/subjects.ts';
+import { ALWAYS, type Link } from './link.ts';
 import { MemoryBroker } from './memory-broker.ts';
-import { MemoryStream, type StoredMessage, type StreamLimits, subjectFilter } from './memory-stream.ts';
+import {
+  MemoryStream,
+  type StoredMessage,
+  type StreamCopy,
+  type StreamLimits,
+  subjectFilter,
+} from './memory-stream.ts';
 
 export interface MemoryServerOptions {
   readonly clock: Clock;
   readonly partitions: number;
+  /** Told of every message, when it is stored. */
+  stored?(stream: string, message: StoredMessage): void;
+  /** Told of every purge, when it is done. */
+  purged?(stream: string, filter: string, throughSeq: number): void;
 }
+
+/** ME3 */
+export type ServerCopy = ReadonlyMap<string, StreamCopy>;
 
 const UNBOUNDED: StreamLimits = { perSubject: Number.POSITIVE_INFINITY, discard: 'old' };
 const DELETED = { 'KV-Operation': 'DEL' } as const;
@@ -39,12 +55,27 @@ const EMPTY = new Uint8Array();
 export class MemoryServer {
   readonly #clock: Clock;
   readonly #partitions: number;
+  readonly #options: MemoryServerOptions;
   readonly #streams = new Map<string, MemoryStream>();
   readonly #broker = new MemoryBroker();
+  /** Counts how often the store was put back. */
+  #generation = 0;
 
-  constructor({ clock, partitions }: MemoryServerOptions) {
-    this.#clock = clock;
-    this.#partitions = partitions;
+  constructor(options: MemoryServerOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#partitions = options.partitions;
+  }
+
+  /** ME3 */
+  copy(): ServerCopy {
+    return new Map([...this.#streams].map(([name, stream]) => [name, stream.copy()]));
+  }
+
+  /** ME3 */
+  putBack(copy: ServerCopy): void {
+    this.#generation += 1;
+    for (const [name, stream] of this.#streams) stream.putBack(copy.get(name) ?? { messages: [], lastSeq: 0 });
   }
 
   /** What a stranger's bare publish does: stored where the subject belongs, and handed to core subscribers. */
@@ -64,7 +95,7 @@ export class MemoryServer {
     return this.#stream(stream).retained().length;
   }
 
-  mailbox(): Mailbox {
+  mailbox(link: Link = ALWAYS): Mailbox {
     const partitions = this.#partitions;
     const stream = this.#mailboxStream();
     const partition = ({ kind, id }: ActorAddress): number => partitionOf(kind, id, partitions);
@@ -75,18 +106,18 @@ export class MemoryServer {
         return { seq: stream.append(SUBJECTS.mailboxStored(partition(to), to.kind, to.id, cls, verb), body, headers) };
       },
       async *read(of, signal): AsyncGenerator<MailboxMessage, void, void> {
-        for await (const message of stream.read(SUBJECTS.mailboxPartition(of), 1, signal)) {
+        for await (const message of stream.read(SUBJECTS.mailboxPartition(of), 1, signal, link)) {
           const { seq, at, headers, body } = message;
           yield { seq, at, partition: of, ...mailboxTokens(message.subject), headers, body };
         }
       },
-      async purge(address, throughSeq) {
-        stream.purge(SUBJECTS.mailboxActor(partition(address), address.kind, address.id), throughSeq);
+      purge: async (address, throughSeq) => {
+        this.#purge(STREAMS.mailbox, SUBJECTS.mailboxActor(partition(address), address.kind, address.id), throughSeq);
       },
     };
   }
 
-  stateStore(bucket: string): StateStore {
+  stateStore(bucket: string, link: Link = ALWAYS): StateStore {
     const clock = this.#clock;
     const stream = this.#stream(kvStream(bucket), { perSubject: 1, discard: 'old' });
     const markers = new Map<number, number>();
@@ -103,15 +134,16 @@ export class MemoryServer {
         const message = stream.lastOf(kvSubject(bucket, key));
         return message === null || isDeleted(message) ? null : entryOf(message);
       },
-      async put(key, value, expected) {
-        const subject = kvSubject(bucket, key);
-        const last = stream.lastOf(subject);
-        const marker = expected === 0 && last !== null && isDeleted(last) ? last.seq : expected;
-        return stream.append(subject, value, {}, marker);
-      },
-      async delete(key, expected) {
-        mark(stream.append(kvSubject(bucket, key), EMPTY, DELETED, expected));
-      },
+      put: (key, value, expected) =>
+        this.#apply(stream, kvSubject(bucket, key), link, subject => {
+          const last = stream.lastOf(subject);
+          const marker = expected === 0 && last !== null && isDeleted(last) ? last.seq : expected;
+          return stream.append(subject, value, {}, marker);
+        }),
+      delete: (key, expected) =>
+        this.#apply(stream, kvSubject(bucket, key), link, subject =>
+          mark(stream.append(subject, EMPTY, DELETED, expected)),
+        ),
       async tidy(minAgeMs) {
         const before = clock.monotonic() - minAgeMs;
         for (const [seq, knownAt] of markers) {
@@ -128,7 +160,7 @@ export class MemoryServer {
           else if (stream.get(message.seq) !== null) yield { kind: 'entry', entry: entryOf(message) };
         }
         yield { kind: 'current' };
-        for await (const message of stream.read(kvSubject(bucket, '>'), begun + 1, signal)) {
+        for await (const message of stream.read(kvSubject(bucket, '>'), begun + 1, signal, link, begun)) {
           const { key, revision } = entryOf(message);
           if (isDeleted(message)) yield { kind: 'deleted', key, revision };
           else yield { kind: 'entry', entry: entryOf(message) };
@@ -138,7 +170,7 @@ export class MemoryServer {
   }
 
   /** @param onForeign as of `natsPredictionLog` */
-  predictionLog(onForeign: (subject: string, seq: number) => void = () => {}): PredictionLog {
+  predictionLog(onForeign: (subject: string, seq: number) => void = () => {}, link: Link = ALWAYS): PredictionLog {
     const stream = this.#stream(STREAMS.log);
     const entryOf = ({ subject, seq, at, body }: StoredMessage): LogEntry | null => {
       const key = logKey(subject);
@@ -149,17 +181,18 @@ export class MemoryServer {
     };
     return {
       async last(key) {
-        const seq = stream.lastOf(SUBJECTS.log(key))?.seq ?? 0;
-        return {
-          seq,
-          entry:
-            stream
-              .ofSubject(SUBJECTS.log(key))
-              .map(entryOf)
-              .findLast(entry => entry !== null) ?? null,
-        };
+        const messages = stream.ofSubject(SUBJECTS.log(key));
+        const seq = messages.at(-1)?.seq ?? 0;
+        for (const message of messages.toReversed()) {
+          const entry = entryOf(message);
+          if (entry !== null) return { seq, entry };
+        }
+        return { seq, entry: null };
       },
-      append: async (key, record, expected) => stream.append(SUBJECTS.log(key), encodeLogRecord(record), {}, expected),
+      append: (key, record, expected) =>
+        this.#apply(stream, SUBJECTS.log(key), link, subject =>
+          stream.append(subject, encodeLogRecord(record), {}, expected),
+        ),
       async identity() {
         return { created: stream.created, firstSeq: stream.firstSeq, lastSeq: stream.lastSeq };
       },
@@ -170,25 +203,23 @@ export class MemoryServer {
         return next === undefined ? null : { seq: next.seq, at: next.at };
       },
       async *read(fromSeq, signal): AsyncGenerator<LogEntry, void, void> {
-        for await (const message of stream.read(SUBJECTS.logAll, fromSeq, signal)) {
+        for await (const message of stream.read(SUBJECTS.logAll, fromSeq, signal, link)) {
           const entry = entryOf(message);
           if (entry !== null) yield entry;
         }
       },
-      async purge(scenario) {
-        stream.purge(SUBJECTS.logOfScenario(scenario), stream.lastSeq);
-      },
+      purge: async scenario => this.#purge(STREAMS.log, SUBJECTS.logOfScenario(scenario), stream.lastSeq),
     };
   }
 
-  journal(): Journal {
+  journal(link: Link = ALWAYS): Journal {
     const streamOf = (subject: string): MemoryStream => this.#stream(journalStream(subject));
     return {
       async append(subject, body) {
         streamOf(subject).append(subject, body);
       },
       async *read(filter, fromSeq, signal): AsyncGenerator<JournalEntry, void, void> {
-        for await (const { subject, seq, at, body } of streamOf(filter).read(filter, fromSeq, signal))
+        for await (const { subject, seq, at, body } of streamOf(filter).read(filter, fromSeq, signal, link))
           yield { subject, seq, at, body };
       },
       async extent(filter) {
@@ -234,6 +265,23 @@ export class MemoryServer {
     };
   }
 
+  /** One conditional write, when its proposal is applied. */
+  async #apply<T>(stream: MemoryStream, subject: string, link: Link, write: (subject: string) => T): Promise<T> {
+    const applied = link.proposal();
+    if (applied === null) return write(subject);
+    const generation = this.#generation;
+    const over = stream.propose(subject);
+    await applied;
+    if (generation !== this.#generation) throw new WriteUnknown('the store was put back'); // ME3
+    over();
+    return write(subject);
+  }
+
+  #purge(stream: string, filter: string, throughSeq: number): void {
+    this.#stream(stream).purge(filter, throughSeq);
+    this.#options.purged?.(stream, filter, throughSeq);
+  }
+
   #mailboxStream(): MemoryStream {
     return this.#stream(STREAMS.mailbox, { perSubject: LIMITS.mailboxPerSubject, discard: 'new' });
   }
@@ -241,7 +289,11 @@ export class MemoryServer {
   #stream(name: string, limits: StreamLimits = UNBOUNDED): MemoryStream {
     const known = this.#streams.get(name);
     if (known !== undefined) return known;
-    const made = new MemoryStream(() => this.#clock.now(), limits);
+    const made = new MemoryStream(
+      () => this.#clock.now(),
+      limits,
+      message => this.#options.stored?.(name, message),
+    );
     this.#streams.set(name, made);
     return made;
   }

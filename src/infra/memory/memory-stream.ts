@@ -1,11 +1,17 @@
 /**
  * A stream as nats-server keeps one, in memory.
  *
- * MS1 Sequence numbers rise by one with every message stored and are never used again, also after a purge.
+ * MS1 Sequence numbers rise by one with every message stored and are never used again, also after a purge; but for a store that
+ *    was put back to an older copy, which uses those after the copy once more.
  * MS2 A conditional append is stored only when the subject's last retained message has the expected sequence (0: none).
  * MS3 Readers get every message retained when they come to it, in order, each once; nobody waits for a slow one.
+ * MS4 While a proposal for a subject is under way, another conditional append to it is refused without a verdict (10164 of a
+ *    stream with replicas). When it is applied it is judged like any other.
+ * MS5 A reader whose connection broke goes on behind the last message it was given. A stream that ends before that one is
+ *    another stream: the read fails.
  */
-import { MailboxFull, WriteConflict } from '../../actors/ports/write-outcome.ts';
+import { MailboxFull, WriteConflict, WriteRetry } from '../../actors/ports/write-outcome.ts';
+import { ALWAYS, type Link } from './link.ts';
 
 export interface StoredMessage {
   readonly seq: number;
@@ -26,6 +32,23 @@ interface Slot extends StoredMessage {
   removed: boolean;
 }
 
+/** MS1: what a stream holds at one moment. */
+export interface StreamCopy {
+  readonly messages: readonly StoredMessage[];
+  readonly lastSeq: number;
+}
+
+/** MS5 */
+export class StreamReplaced extends Error {
+  override readonly name = 'StreamReplaced';
+}
+
+/** A reader that has come to the end. */
+interface Waiter {
+  readonly wants: (subject: string) => boolean;
+  readonly wake: () => void;
+}
+
 export class MemoryStream {
   readonly created: string;
   readonly #limits: StreamLimits;
@@ -34,12 +57,17 @@ export class MemoryStream {
   #slots: Slot[] = [];
   #removed = 0;
   readonly #bySubject = new Map<string, Slot[]>();
-  readonly #wakers = new Set<() => void>();
+  readonly #waiters = new Set<Waiter>();
+  /** MS4: proposals under way. */
+  readonly #proposed = new Map<string, number>();
+  readonly #stored: (message: StoredMessage) => void;
   #lastSeq = 0;
 
-  constructor(now: () => number, limits: StreamLimits) {
+  /** @param stored told of every message, when it is stored */
+  constructor(now: () => number, limits: StreamLimits, stored: (message: StoredMessage) => void = () => {}) {
     this.#now = now;
     this.#limits = limits;
+    this.#stored = stored;
     this.created = new Date(now()).toISOString();
   }
 
@@ -52,8 +80,20 @@ export class MemoryStream {
     return this.#from(0)?.seq ?? 0;
   }
 
-  /** @throws MailboxFull; WriteConflict (MS2) */
+  /** MS4: another append to this subject is under way until what is returned is called. */
+  propose(subject: string): () => void {
+    this.#proposed.set(subject, (this.#proposed.get(subject) ?? 0) + 1);
+    return () => {
+      const left = (this.#proposed.get(subject) ?? 0) - 1;
+      if (left > 0) this.#proposed.set(subject, left);
+      else this.#proposed.delete(subject);
+    };
+  }
+
+  /** @throws MailboxFull; WriteConflict (MS2); WriteRetry (MS4) */
   append(subject: string, body: Uint8Array, headers: Readonly<Record<string, string>> = {}, expected?: number): number {
+    if (expected !== undefined && this.#proposed.has(subject))
+      throw new WriteRetry('wrong last sequence unknown: a proposal is under way');
     const same = this.#bySubject.get(subject) ?? [];
     const last = same.at(-1)?.seq ?? 0;
     if (expected !== undefined && expected !== last) throw new WriteConflict(`wrong last sequence: ${last}`);
@@ -67,7 +107,8 @@ export class MemoryStream {
     this.#slots.push(slot);
     same.push(slot);
     this.#bySubject.set(subject, same);
-    for (const wake of [...this.#wakers]) wake();
+    this.#stored(slot);
+    for (const waiter of this.#waiters) if (waiter.wants(subject)) waiter.wake();
     return seq;
   }
 
@@ -107,18 +148,62 @@ export class MemoryStream {
     if (message?.seq === seq) this.purge(message.subject, seq);
   }
 
-  /** MS3. Ends when the signal aborts. */
-  async *read(filter: string, fromSeq: number, signal: AbortSignal): AsyncGenerator<StoredMessage, void, void> {
-    const wanted = subjectFilter(filter);
+  /** MS1 */
+  copy(): StreamCopy {
+    return {
+      messages: this.retained().map(({ seq, subject, headers, body, at }) => ({ seq, subject, headers, body, at })),
+      lastSeq: this.#lastSeq,
+    };
+  }
+
+  /** MS1: whatever was stored since the copy is gone, and what was removed since is back. */
+  putBack({ messages, lastSeq }: StreamCopy): void {
+    this.#slots = messages.map(message => ({ ...message, removed: false }));
+    this.#removed = 0;
+    this.#lastSeq = lastSeq;
+    this.#proposed.clear();
+    this.#bySubject.clear();
+    for (const slot of this.#slots) {
+      const same = this.#bySubject.get(slot.subject);
+      if (same === undefined) this.#bySubject.set(slot.subject, [slot]);
+      else same.push(slot);
+    }
+    for (const waiter of this.#waiters) waiter.wake();
+  }
+
+  /**
+   * MS3, MS5. Ends when the signal aborts.
+   * @param given the last sequence that the reader has, when it has one
+   * @throws StreamReplaced
+   */
+  async *read(
+    filter: string,
+    fromSeq: number,
+    signal: AbortSignal,
+    link: Link = ALWAYS,
+    given: number | null = null,
+  ): AsyncGenerator<StoredMessage, void, void> {
+    const wants = subjectFilter(filter);
     let next = fromSeq;
+    let last = given;
+    let { session } = link;
     while (!signal.aborted) {
+      if (!link.connected) await link.online(signal);
+      if (session !== link.session) {
+        session = link.session;
+        if (last !== null && this.#lastSeq < last)
+          throw new StreamReplaced('the stream is not the one that was read before');
+        next = last === null ? fromSeq : last + 1;
+      }
       const message = this.#from(next);
       if (message === undefined) {
-        await this.#appended(signal);
+        await this.#appended(wants, signal);
         continue;
       }
       next = message.seq + 1;
-      if (wanted(message.subject)) yield message;
+      if (!wants(message.subject)) continue;
+      last = message.seq;
+      yield message;
     }
   }
 
@@ -142,27 +227,47 @@ export class MemoryStream {
     return this.#slots[low];
   }
 
-  /** Resolves at the next append or when the signal aborts. */
-  #appended(signal: AbortSignal): Promise<void> {
+  /** Resolves at the next append that the reader wants, at the latest when the signal aborts. */
+  #appended(wants: Waiter['wants'], signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const wake = (): void => {
-      signal.removeEventListener('abort', wake);
-      this.#wakers.delete(wake);
-      resolve();
+    const waiter: Waiter = {
+      wants,
+      wake: () => {
+        signal.removeEventListener('abort', waiter.wake);
+        this.#waiters.delete(waiter);
+        resolve();
+      },
     };
-    this.#wakers.add(wake);
-    signal.addEventListener('abort', wake, { once: true });
+    this.#waiters.add(waiter);
+    signal.addEventListener('abort', waiter.wake);
     return promise;
   }
 }
+
+const MOST_KNOWN = 1024;
 
 /** NATS wildcards: `*` is one token, a final `>` is one or more. */
 export function subjectFilter(filter: string): (subject: string) => boolean {
   const wanted = filter.split('.');
   const open = wanted.at(-1) === '>';
-  return subject => {
+  if (!wanted.includes('*')) {
+    if (!open) return subject => subject === filter;
+    const prefix = filter.slice(0, -1);
+    return subject => subject.length > prefix.length && subject.startsWith(prefix);
+  }
+  const matches = (subject: string): boolean => {
     const tokens = subject.split('.');
     if (open ? tokens.length < wanted.length : tokens.length !== wanted.length) return false;
     return wanted.every((token, i) => token === '*' || token === tokens[i] || (open && i === wanted.length - 1));
+  };
+  // The same few subjects come again and again.
+  const known = new Map<string, boolean>();
+  return subject => {
+    const before = known.get(subject);
+    if (before !== undefined) return before;
+    if (known.size >= MOST_KNOWN) known.clear();
+    const found = matches(subject);
+    known.set(subject, found);
+    return found;
   };
 }
