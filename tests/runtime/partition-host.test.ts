@@ -155,6 +155,27 @@ test('O3: what cannot be refused now stays in the mailbox and is refused by the 
   assert.is((await bank.retained()).length, 0);
 });
 
+test('O3: a refusal that cannot be stored just now is stored later, by the same owner', async () => {
+  const bank = new Bank();
+  let refusals = 0;
+  const append: typeof bank.journal.append = async (subject, body) => {
+    if (refusals++ < 3) throw new WriteRetry('no leader');
+    await bank.journal.append(subject, body);
+  };
+  const owner = await bank.claim({ journal: { ...bank.journal, append } });
+  await bank.mailbox.send({
+    to: { kind: 'nobody', id: 'x' },
+    class: 'cmd',
+    verb: 'v',
+    headers: {},
+    body: Buffer.from(''),
+  });
+  await bank.clock.advance(10_000);
+  assert.is((await bank.journaled('troupe.rejected.nobody.x')).length, 1);
+  assert.is((await bank.retained()).length, 0);
+  assert.equal(owner.reports, []);
+});
+
 test('O3: a body that is not JSON, or too large, is refused by its actor and counts as processed', async () => {
   const bank = new Bank();
   const owner = await bank.claim();

@@ -19,7 +19,7 @@ import { LIMITS } from '../../domain/limits.ts';
 import { HEADERS, PARTITIONS_KEY, SUBJECTS } from '../../domain/subjects.ts';
 import { nextTraceparent } from '../../domain/traceparent.ts';
 import type { TreeNode } from '../../domain/tree.ts';
-import type { Timer } from '../ports/clock.ts';
+import type { Clock, Timer } from '../ports/clock.ts';
 import type { ActorAddress, MailboxMessage } from '../ports/mailbox.ts';
 import type { StateEntry } from '../ports/state-store.ts';
 import { isPassing } from '../ports/write-outcome.ts';
@@ -37,6 +37,8 @@ export interface PartitionClaim {
 
 /** How often a host that hands over looks whether its actors have done. */
 const IDLE_POLL_MS = 2;
+/** A refusal that cannot be stored just now is tried again after this. */
+const AGAIN_MS = 500;
 
 export class PartitionHost {
   readonly partition: number;
@@ -258,27 +260,30 @@ export class PartitionHost {
       ? `'${id}' is no id: an id is 1 to 64 of A-Z a-z 0-9 _ -.`
       : `There is no actor kind '${kind}'.`;
     const problem = { code: 'invalid_request', message: why };
+    const inbox = message.headers[HEADERS.reply];
+    const requestId = knownRequestId(message.headers[HEADERS.requestId]);
+    const { body } = commandBody(message.body);
+    const fact = {
+      v: 1,
+      id: `mailbox.${message.seq}`,
+      at: new Date(message.at).toISOString(),
+      traceparent: nextTraceparent(message.headers[HEADERS.traceparent], this.#ports.random),
+      verb: message.verb,
+      ...(requestId === null ? {} : { requestId }),
+      body: message.body.byteLength > LIMITS.quotedBytes ? quoted(message.body) : body,
+      problem,
+    };
+    const { clock, journal, mailbox } = this.#ports;
+    const { signal } = this.#stop;
     try {
-      const inbox = message.headers[HEADERS.reply];
       if (inbox !== undefined) this.#ports.answer(inbox, { problem }, 0);
-      const requestId = knownRequestId(message.headers[HEADERS.requestId]);
-      const { body } = commandBody(message.body);
-      const fact = {
-        v: 1,
-        id: `mailbox.${message.seq}`,
-        at: new Date(message.at).toISOString(),
-        traceparent: nextTraceparent(message.headers[HEADERS.traceparent], this.#ports.random),
-        verb: message.verb,
-        ...(requestId === null ? {} : { requestId }),
-        body: message.body.byteLength > LIMITS.quotedBytes ? quoted(message.body) : body,
-        problem,
-      };
-      await this.#ports.journal.append(SUBJECTS.rejected(kind, id), toJson(fact));
+      // Twice in the journal beats never: its readers know it by its id.
+      await untilItPasses(() => journal.append(SUBJECTS.rejected(kind, id), toJson(fact)), clock, signal);
       // As part of a filter a wildcard would take others' messages along.
-      if (!/[*>]/.test(kind + id)) await this.#ports.mailbox.purge(message.to, message.seq);
+      if (!/[*>]/.test(kind + id)) await untilItPasses(() => mailbox.purge(message.to, message.seq), clock, signal);
     } catch (error) {
-      // It stays in the mailbox and is refused again by the next reader: twice in the journal beats never.
-      this.#ports.report(message.to, 'reject', error);
+      // It stays in the mailbox and is refused again by the next reader.
+      if (!signal.aborted) this.#ports.report(message.to, 'reject', error);
     }
   }
 
@@ -299,6 +304,20 @@ export class PartitionHost {
     const cell = new Cell(address, behaviour, this.#ports, this.#owner, entry);
     this.#cells.set(keyOf(address), cell);
     return cell;
+  }
+}
+
+/** O3: again and again, while it fails for now. @throws what does not pass; the signal's reason */
+async function untilItPasses(work: () => Promise<void>, clock: Clock, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    signal.throwIfAborted();
+    try {
+      await work();
+      return;
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+    }
+    await clock.sleep(AGAIN_MS, signal);
   }
 }
 
