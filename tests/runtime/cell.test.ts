@@ -627,6 +627,30 @@ test('a timer further away than one timer of the clock reaches fires at its time
   assert.equal((await bank.account('a'))?.rang, ['x']);
 });
 
+test('M9: a timer fires after its whole delay at the latest, although the wall clock has jumped back or was another owner’s', async () => {
+  for (const jumps of ['after', 'before'] as const) {
+    const bank = new Bank();
+    let offsetMs = jumps === 'before' ? 3_600_000 : 0;
+    const clock = {
+      now: () => bank.clock.now() + offsetMs,
+      monotonic: bank.clock.monotonic.bind(bank.clock),
+      timer: bank.clock.timer.bind(bank.clock),
+      sleep: bank.clock.sleep.bind(bank.clock),
+    };
+    const owner = await bank.claim({ clock });
+    await bank.command('a', 'later', { name: 'x', delayMs: 100 });
+    if (jumps === 'after') offsetMs = -3_600_000;
+    else {
+      await owner.crash();
+      await bank.claim(); // by its clock there is an hour left
+    }
+    await bank.clock.advance(99);
+    assert.equal((await bank.account('a'))?.rang, []);
+    await bank.clock.advance(1);
+    assert.equal((await bank.account('a'))?.rang, ['x']);
+  }
+});
+
 test('C4: a message whose receive throws is dead-lettered at the third end, and the actor goes on', async () => {
   const bank = new Bank();
   const owner = await bank.claim();

@@ -59,7 +59,7 @@ test('C1: state, timers, cursor and outgoing messages change in one record, whic
   const read = decodeRecord(encodeRecord(next));
   assert.equal(read, next);
   assert.equal([stateOf(read).balance, read.cursor], [6, 8]);
-  assert.equal(read.timers, { x: { at: NOW + 50, verb: 'rang', body: { key: 'x' } } });
+  assert.equal(read.timers, { x: { at: NOW + 50, delayMs: 50, verb: 'rang', body: { key: 'x' } } });
   const [message] = read.outbox;
   if (message?.kind !== 'tell') throw new Error('nothing was told');
   assert.equal([message.to, message.verb, message.body], [{ kind: 'account', id: 'b' }, 'credit', { amount: 4 }]);

@@ -12,6 +12,8 @@
  *    and the actor never existed (somebody told an unknown id something), or was deleted `tombstoneMs` ago.
  * M8 Only an owner that is in touch with the store makes a record where there is none: after a long pause, or cut off for
  *    long, it may be late, and where a tombstone stood nothing refuses it any more (M7).
+ * M9 A timer fires at its time by the wall clock, and when its whole delay has passed here at the latest: that clock may have
+ *    jumped back since it was set, or been another node's and wrong.
  */
 import { toJson } from '../../domain/json.ts';
 import { LIMITS } from '../../domain/limits.ts';
@@ -414,23 +416,22 @@ export class Cell<State = unknown> {
       armed.timer.cancel();
       this.#timers.delete(name);
     }
-    for (const [name, due] of Object.entries(this.#record.timers)) {
-      if (this.#timers.has(name)) continue;
-      const leftMs = Math.max(0, due.at - this.#ports.clock.now());
-      const fire = (): void => {
-        if (due.at <= this.#ports.clock.now()) {
-          const { at, verb, body } = due;
-          this.push({ seq: 0, class: 'timer', id: name, due: at, verb, body, headers: {} });
-        } else {
-          this.#timers.delete(name);
-          this.#arm();
-        }
-      };
-      this.#timers.set(name, {
-        at: due.at,
-        timer: this.#ports.clock.timer(Math.min(leftMs, LONGEST_TIMER_MS), fire),
-      });
-    }
+    const { clock } = this.#ports;
+    for (const [name, due] of Object.entries(this.#record.timers))
+      if (!this.#timers.has(name)) this.#await(name, due, clock.monotonic());
+  }
+
+  /** M9 */
+  #await(name: string, due: Committed['timers'][string], since: number): void {
+    const { clock } = this.#ports;
+    const { at, delayMs = Number.POSITIVE_INFINITY, verb, body } = due;
+    const leftMs = (): number => Math.min(at - clock.now(), delayMs - (clock.monotonic() - since));
+    const fire = (): void => {
+      if (leftMs() > 0) this.#await(name, due, since);
+      else this.push({ seq: 0, class: 'timer', id: name, due: at, verb, body, headers: {} });
+    };
+    const timer = clock.timer(Math.min(Math.max(0, leftMs()), LONGEST_TIMER_MS), fire);
+    this.#timers.set(name, { at, timer });
   }
 
   get #key(): string {

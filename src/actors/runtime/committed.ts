@@ -60,7 +60,17 @@ export const Committed = Type.Object({
   remnant: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
   /** Wall clock of the deletion; only while it does not exist (M7). */
   died: Type.Optional(Type.Number()),
-  timers: Type.Record(Type.String(), Type.Object({ at: Type.Number(), verb: Type.String(), body: Type.Unknown() })),
+  timers: Type.Record(
+    Type.String(),
+    Type.Object({
+      /** Wall clock. */
+      at: Type.Number(),
+      /** From when it was set (M9); absent in records of older versions. */
+      delayMs: Type.Optional(Type.Number()),
+      verb: Type.String(),
+      body: Type.Unknown(),
+    }),
+  ),
   outbox: Type.Array(OutboxMessage),
   /** Last number per sender, in the order they were last heard; at most `seenSenders`, or `Behaviour.senders`. */
   seen: Type.Record(Type.String(), MessageNumber),
@@ -174,7 +184,7 @@ export function step<State>(input: StepInput<State>): Step {
     },
     publish: (type, body, { kind, id } = self) => outgoing.journal(SUBJECTS.event(kind, id, type), body),
     timer: (name, delayMs, verb, body) => {
-      next.timers[name] = { at: now + delayMs, verb, body };
+      next.timers[name] = { at: now + delayMs, delayMs, verb, body };
     },
     cancel: name => {
       delete next.timers[name];
