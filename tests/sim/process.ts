@@ -4,52 +4,95 @@
  *
  * SP1 After `kill` nothing of the process has any effect any more: calls under way never return, timers never fire.
  * SP2 While frozen it does nothing; after `thaw` everything that was due happens at once, with what it knew before.
- * SP3 A write's fault is one of: not sent (refused), lost (time-out, did not land), landed (time-out, did land), late.
+ * SP3 Which fault an operation may meet is in one table (faults.ts); a time-out is one of: did not land, landed, lands later.
+ * SP4 A request that is not answered ends after `natsRequestMs`, or when the connection breaks. While there is none it waits as
+ *     long for one, and was then certainly not sent.
  */
-import type { Bus } from '../../src/actors/ports/bus.ts';
+import { type Bus, type BusMessage, NoResponder } from '../../src/actors/ports/bus.ts';
 import type { Clock } from '../../src/actors/ports/clock.ts';
 import type { Journal } from '../../src/actors/ports/journal.ts';
 import type { Mailbox } from '../../src/actors/ports/mailbox.ts';
 import type { PredictionLog } from '../../src/actors/ports/prediction-log.ts';
 import type { StateStore } from '../../src/actors/ports/state-store.ts';
-import { WriteRetry, WriteUnknown } from '../../src/actors/ports/write-outcome.ts';
+import { MailboxFull, WriteRetry, WriteUnknown } from '../../src/actors/ports/write-outcome.ts';
+import { TroupeError } from '../../src/domain/errors.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
 import type { MemoryServer } from '../../src/infra/memory/memory-server.ts';
-import type { SeededRandom } from '../../src/infra/memory/seeded-random.ts';
+import { StreamReplaced } from '../../src/infra/memory/memory-stream.ts';
+import { SeededRandom } from '../../src/infra/memory/seeded-random.ts';
 import type { VirtualClock } from '../../src/infra/memory/virtual-clock.ts';
+import { type Fault, fraction, hashOf, mix, type Operation, type Weather } from './faults.ts';
+import { SimLink } from './link.ts';
 
-export interface Weather {
-  /** Share of operations that meet a fault; 0 ends all faults. */
-  rate: number;
-  /** How often each fault was met, by `<operation> <fault>`. */
-  readonly met: Map<string, number>;
-  readonly random: SeededRandom;
+/** What all processes of a world share. */
+export interface Surroundings {
+  readonly server: MemoryServer;
+  readonly clock: VirtualClock;
+  readonly weather: Weather;
+  /** How long the server takes for anything, ms. */
+  latencyMs: number;
+  /** Pairs of processes between which core messages do not pass, `a b` in order of name. */
+  readonly severed: Set<string>;
+  note(who: string, what: string): void;
 }
 
-type Fault = 'none' | 'refused' | 'lost' | 'landed' | 'late' | 'twice';
+/** Where a core message comes from; no process reads it. */
+const FROM = 'Sim-From';
+/** A new one each time: the reactions to a promise live as long as it does. */
+const never = (): Promise<never> => new Promise(() => {});
+const MOST_LATE_MS = 3_000;
+const SLOW_MS = 1_000;
 
-const NEVER = new Promise<never>(() => {});
+/** How an unanswered request is told. */
+interface Words {
+  readonly notSent: () => Error;
+  readonly unanswered: () => Error;
+}
+
+const WRITE: Words = {
+  notSent: () => new WriteRetry('simulated: not sent'),
+  unanswered: () => new WriteUnknown('simulated: no answer'),
+};
+const unavailable = (): Error => new TroupeError('unavailable', 'simulated: no answer', { retryable: true });
+const READ: Words = { notSent: unavailable, unanswered: unavailable };
 
 export class SimProcess {
   readonly name: string;
-  readonly #server: MemoryServer;
-  readonly #clock: VirtualClock;
-  readonly #weather: Weather;
+  /** The machine's, shared by processes that a partition cuts off together. */
+  readonly machine: string;
+  readonly random: SeededRandom;
+  readonly link = new SimLink();
+  /** Wall clock against the world's, ms. */
+  wallOffsetMs = 0;
+  readonly #world: Surroundings;
+  /** Of its monotonic clock: 1.01 is fast. */
+  readonly #rate: number;
+  readonly #turns = new Map<Operation, { readonly base: number; turn: number }>();
+  readonly #reads = new Set<AbortController>();
   #dead = false;
   #thawed: PromiseWithResolvers<void> | null = null;
 
-  constructor(name: string, server: MemoryServer, clock: VirtualClock, weather: Weather) {
+  constructor(name: string, machine: string, world: Surroundings, rate = 1) {
     this.name = name;
-    this.#server = server;
-    this.#clock = clock;
-    this.#weather = weather;
+    this.machine = machine;
+    this.#world = world;
+    this.#rate = rate;
+    this.random = new SeededRandom(hashOf(name, world.weather.seed));
   }
 
   get dead(): boolean {
     return this.#dead;
   }
 
+  get frozen(): boolean {
+    return this.#thawed !== null;
+  }
+
   kill(): void {
+    if (this.#dead) return;
     this.#dead = true;
+    for (const read of this.#reads) read.abort();
+    this.#reads.clear();
   }
 
   freeze(): void {
@@ -62,141 +105,316 @@ export class SimProcess {
   }
 
   /** SP1, SP2 */
-  async #alive(): Promise<void> {
+  async alive(): Promise<void> {
     while (this.#thawed !== null) await this.#thawed.promise;
-    if (this.#dead) await NEVER;
+    if (this.#dead) await never();
   }
 
-  #run(work: () => void): void {
+  /** SP1, SP2: now, or when it is thawed, or never. */
+  run(work: () => void): void {
     if (this.#dead) return;
     if (this.#thawed === null) work();
-    else void this.#thawed.promise.then(() => this.#run(work));
+    else void this.#thawed.promise.then(() => this.run(work));
   }
 
-  #fault(operation: string, possible: readonly Fault[]): Fault {
-    const { random, rate, met } = this.#weather;
-    if (random.float() >= rate) return 'none';
-    const fault = possible[Math.floor(random.float() * possible.length)] ?? 'none';
-    const key = `${operation} ${fault}`;
-    met.set(key, (met.get(key) ?? 0) + 1);
+  fault(operation: Operation): Fault | null {
+    let turns = this.#turns.get(operation);
+    if (turns === undefined) {
+      turns = { base: mix(hashOf(this.name, this.#world.weather.seed), hashOf(operation, 0)), turn: 0 };
+      this.#turns.set(operation, turns);
+    }
+    const fault = this.#world.weather.decide(this.name, operation, turns.base, ++turns.turn);
+    if (fault !== null) this.#world.note(this.name, `${operation} ${turns.turn} meets ${fault}`);
     return fault;
   }
 
-  /** SP3 */
-  async #write<T>(operation: string, act: () => Promise<T>): Promise<T> {
-    await this.#alive();
-    const fault = this.#fault(operation, ['refused', 'lost', 'landed', 'late']);
-    if (fault === 'refused') throw new WriteRetry('simulated: refused');
+  /** How much of its most a fault takes: the seed's and the operation's own. */
+  share(operation: Operation): number {
+    const turns = this.#turns.get(operation);
+    return fraction(mix(turns?.base ?? 0, ~(turns?.turn ?? 0)));
+  }
+
+  /** Of the world's own time, whatever this process' clock says. */
+  #pause(ms: number): Promise<void> {
+    return this.#world.clock.sleep(ms);
+  }
+
+  /** SP4 */
+  async #exchange<T>(words: Words, act: () => Promise<T>): Promise<T> {
+    const { link } = this;
+    const { latencyMs } = this.#world;
+    if (link.connected && !link.cut && latencyMs === 0) return act();
+    if (!link.connected && !(await this.#connects())) throw words.notSent();
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const unanswered = (): void => reject(words.unanswered());
+    const timer = this.#world.clock.timer(LIMITS.natsRequestMs, unanswered);
+    const off = link.onBreak(unanswered);
+    const answer = (tell: () => void): void => void this.#pause(latencyMs / 2).then(() => link.pass(tell));
+    link.pass(
+      () =>
+        void this.#pause(latencyMs / 2)
+          .then(act)
+          .then(
+            result => answer(() => resolve(result)),
+            error => answer(() => reject(error)),
+          ),
+    );
+    try {
+      return await promise;
+    } finally {
+      timer.cancel();
+      off();
+    }
+  }
+
+  #connects(): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const off = this.link.onConnect(() => {
+      timer.cancel();
+      resolve(true);
+    });
+    const timer = this.#world.clock.timer(LIMITS.natsRequestMs, () => {
+      off();
+      resolve(false);
+    });
+    return promise;
+  }
+
+  /** SP3. @param words of a purge, which is an order that may be given twice, or of a write */
+  async #write<T>(operation: Operation, words: Words, act: () => Promise<T>): Promise<T> {
+    await this.alive();
+    const fault = this.fault(operation);
+    if (fault === 'refused') throw words.notSent();
+    if (fault === 'full') throw new MailboxFull('simulated: full');
     if (fault === 'lost') {
-      await this.clock.sleep(1_000);
-      throw new WriteUnknown('simulated: lost');
+      await this.#pause(SLOW_MS);
+      await this.alive();
+      throw words.unanswered();
     }
-    if (fault === 'late') await this.clock.sleep(this.#weather.random.float() * 3_000);
-    const result = await act();
-    await this.#alive();
+    if (fault === 'pending') {
+      this.link.pending = this.#pause(this.share(operation) * MOST_LATE_MS);
+      this.#exchange(words, act).catch(() => false); // nobody hears of it
+      this.link.pending = null;
+      await this.#pause(100);
+      await this.alive();
+      throw words.unanswered();
+    }
+    if (fault === 'late') await this.#pause(this.share(operation) * MOST_LATE_MS);
+    let result: T;
+    try {
+      result = await this.#exchange(words, act);
+    } catch (error) {
+      await this.alive();
+      throw error;
+    }
+    await this.alive();
     if (fault === 'landed') {
-      await this.clock.sleep(1_000);
-      throw new WriteUnknown('simulated: landed, unheard');
+      await this.#pause(SLOW_MS);
+      await this.alive();
+      throw words.unanswered();
     }
     return result;
   }
 
-  async #read<T>(operation: string, act: () => Promise<T>): Promise<T> {
-    await this.#alive();
-    if (this.#fault(operation, ['refused']) === 'refused') throw new WriteRetry('simulated: no answer');
-    const result = await act();
-    await this.#alive();
+  async #read<T>(operation: Operation, act: () => Promise<T>): Promise<T> {
+    await this.alive();
+    const fault = this.fault(operation);
+    if (fault === 'refused') throw unavailable();
+    if (fault === 'silent') {
+      await this.#pause(LIMITS.natsRequestMs);
+      await this.alive();
+      throw unavailable();
+    }
+    if (fault === 'slow') await this.#pause(this.share(operation) * SLOW_MS);
+    let result: T;
+    try {
+      result = await this.#exchange(READ, act);
+    } catch (error) {
+      await this.alive();
+      throw error;
+    }
+    await this.alive();
     return result;
   }
 
-  async *#follow<T>(source: AsyncIterable<T>): AsyncGenerator<T, void, void> {
-    for await (const item of source) {
-      await this.#alive();
-      yield item;
+  async *#follow<T>(
+    operation: Operation,
+    signal: AbortSignal,
+    read: (signal: AbortSignal) => AsyncIterable<T>,
+  ): AsyncGenerator<T, void, void> {
+    await this.alive();
+    const reading = new AbortController();
+    const stop = (): void => reading.abort();
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop, { once: true });
+    this.#reads.add(reading);
+    try {
+      for await (const item of read(reading.signal)) {
+        await this.alive();
+        const fault = this.fault(operation);
+        if (fault === 'broken') throw new StreamReplaced('simulated: the read is lost');
+        if (fault === 'slow') {
+          await this.#pause(this.share(operation) * SLOW_MS);
+          await this.alive();
+        }
+        yield item;
+      }
+      await this.alive();
+    } finally {
+      signal.removeEventListener('abort', stop);
+      this.#reads.delete(reading);
     }
   }
 
   readonly clock: Clock = {
-    now: () => this.#clock.now(),
-    monotonic: () => this.#clock.monotonic(),
-    timer: (delayMs, fire) => this.#clock.timer(delayMs, () => this.#run(fire)),
+    now: () => Math.floor(this.#world.clock.now() + this.wallOffsetMs),
+    monotonic: () => this.#world.clock.monotonic() * this.#rate,
+    timer: (delayMs, fire) => {
+      const late = this.fault('clock.timer') === 'late' ? this.share('clock.timer') * MOST_LATE_MS : 0;
+      return this.#world.clock.timer(delayMs / this.#rate + late, () => this.run(fire));
+    },
     sleep: async (delayMs, signal) => {
-      await this.#clock.sleep(delayMs, signal);
-      await this.#alive();
+      const late = this.fault('clock.sleep') === 'late' ? this.share('clock.sleep') * MOST_LATE_MS : 0;
+      await this.#world.clock.sleep(delayMs / this.#rate + late, signal);
+      if (this.#dead || this.#thawed !== null) await this.alive();
+      signal?.throwIfAborted(); // while it was frozen
     },
   };
 
   store(bucket: string): StateStore {
-    const real = this.#server.stateStore(bucket);
+    const real = this.#world.server.stateStore(bucket, this.link);
     return {
       get: key => this.#read('store.get', () => real.get(key)),
-      put: (key, value, expected) => this.#write('store.put', () => real.put(key, value, expected)),
-      delete: (key, expected) => this.#write('store.delete', () => real.delete(key, expected)),
-      tidy: minAgeMs => this.#write('store.tidy', () => real.tidy(minAgeMs)),
-      watch: signal => this.#follow(real.watch(signal)),
+      put: (key, value, expected) => this.#write('store.put', WRITE, () => real.put(key, value, expected)),
+      delete: (key, expected) => this.#write('store.delete', WRITE, () => real.delete(key, expected)),
+      tidy: minAgeMs => this.#write('store.tidy', READ, () => real.tidy(minAgeMs)),
+      watch: signal => this.#follow('store.watch', signal, reading => real.watch(reading)),
     };
   }
 
   mailbox(): Mailbox {
-    const real = this.#server.mailbox();
+    const real = this.#world.server.mailbox(this.link);
     return {
       partitions: real.partitions,
       partitionOf: address => real.partitionOf(address),
-      send: message => this.#write('mailbox.send', () => real.send(message)),
-      read: (partition, signal) => this.#follow(real.read(partition, signal)),
-      purge: (address, throughSeq) => this.#write('mailbox.purge', () => real.purge(address, throughSeq)),
+      send: message => this.#write('mailbox.send', WRITE, () => real.send(message)),
+      read: (partition, signal) => this.#follow('mailbox.read', signal, reading => real.read(partition, reading)),
+      purge: (address, throughSeq) => this.#write('mailbox.purge', READ, () => real.purge(address, throughSeq)),
     };
   }
 
   log(): PredictionLog {
-    const real = this.#server.predictionLog();
+    const real = this.#world.server.predictionLog(() => {}, this.link);
     return {
       last: key => this.#read('log.last', () => real.last(key)),
-      append: (key, record, expected) => this.#write('log.append', () => real.append(key, record, expected)),
+      append: (key, record, expected) => this.#write('log.append', WRITE, () => real.append(key, record, expected)),
       identity: () => this.#read('log.identity', () => real.identity()),
       timeOf: seq => this.#read('log.timeOf', () => real.timeOf(seq)),
       next: afterSeq => this.#read('log.next', () => real.next(afterSeq)),
-      read: (fromSeq, signal) => this.#follow(real.read(fromSeq, signal)),
-      purge: scenario => this.#write('log.purge', () => real.purge(scenario)),
+      read: (fromSeq, signal) => this.#follow('log.read', signal, reading => real.read(fromSeq, reading)),
+      purge: scenario => this.#write('log.purge', READ, () => real.purge(scenario)),
     };
   }
 
   journal(): Journal {
-    const real = this.#server.journal();
+    const real = this.#world.server.journal(this.link);
     return {
-      append: (subject, body) => this.#write('journal.append', () => real.append(subject, body)),
-      read: (filter, fromSeq, signal) => this.#follow(real.read(filter, fromSeq, signal)),
-      extent: filter => real.extent(filter),
-      stored: (filter, extent, signal) => this.#follow(real.stored(filter, extent, signal)),
+      append: (subject, body) => this.#write('journal.append', WRITE, () => real.append(subject, body)),
+      read: (filter, fromSeq, signal) =>
+        this.#follow('journal.read', signal, reading => real.read(filter, fromSeq, reading)),
+      extent: filter => this.#read('journal.extent', () => real.extent(filter)),
+      stored: (filter, extent, signal) =>
+        this.#follow('journal.stored', signal, reading => real.stored(filter, extent, reading)),
     };
   }
 
   /** Core messages may be lost, late (and so out of order) or come twice. */
   bus(): Bus {
-    const real = this.#server.bus();
-    const say = (subject: string, body: Uint8Array): void => {
-      const fault = this.#fault('bus.publish', ['lost', 'late', 'twice']);
+    const real = this.#world.server.bus();
+    const { link } = this;
+    const say = (subject: string, body: Uint8Array, headers: Readonly<Record<string, string>>): void => {
+      const fault = this.fault('bus.publish');
       if (fault === 'lost') return;
-      if (fault === 'late') this.#clock.timer(this.#weather.random.float() * 2_000, () => real.publish(subject, body));
-      else real.publish(subject, body);
-      if (fault === 'twice') real.publish(subject, body);
+      const go = (): void => link.pass(() => real.publish(subject, body, { ...headers, [FROM]: this.name }));
+      if (fault === 'late') this.#world.clock.timer(this.share('bus.publish') * MOST_LATE_MS, go);
+      else go();
+      if (fault === 'twice') go();
+    };
+    const isSevered = ({ headers }: BusMessage): boolean => {
+      const { severed } = this.#world;
+      return severed.size > 0 && severed.has(pairOf(this.machine, machineOf(headers[FROM] ?? '')));
     };
     return {
-      connected: true,
-      publish: (subject, body) => this.#run(() => say(subject, body)),
+      get connected() {
+        return link.connected;
+      },
+      publish: (subject, body, headers = {}) => this.run(() => say(subject, body, headers)),
       subscribe: (subject, receive, queue) =>
-        real.subscribe(subject, message => this.#run(() => receive(message)), queue),
-      request: async (subject, body, timeoutMs) => {
-        await this.#alive();
-        if (this.#fault('bus.request', ['lost']) === 'lost') {
-          await this.clock.sleep(timeoutMs);
-          throw new Error('simulated: no answer');
-        }
-        const answer = await real.request(subject, body, timeoutMs);
-        await this.#alive();
+        real.subscribe(
+          subject,
+          message => {
+            if (!isSevered(message)) link.pass(() => this.run(() => receive(message)));
+          },
+          queue,
+        ),
+      request: async (subject, body, timeoutMs, headers = {}) => {
+        await this.alive();
+        const answer = await this.#ask(real, subject, body, timeoutMs, headers, isSevered);
+        await this.alive();
+        if (answer instanceof Error) throw answer;
         return answer;
       },
-      flush: async () => {},
+      flush: async () => {
+        await this.alive();
+        const fault = this.fault('bus.flush');
+        if (fault === 'refused') throw new Error('simulated: the connection broke');
+        if (fault === 'slow') await this.#pause(this.share('bus.flush') * SLOW_MS);
+        await this.#exchange(READ, async () => {});
+        await this.alive();
+      },
     };
   }
+
+  #ask(
+    real: Bus,
+    subject: string,
+    body: Uint8Array,
+    timeoutMs: number,
+    headers: Readonly<Record<string, string>>,
+    isSevered: (message: BusMessage) => boolean,
+  ): Promise<BusMessage | Error> {
+    const { promise, resolve } = Promise.withResolvers<BusMessage | Error>();
+    const timer = this.#world.clock.timer(timeoutMs, () => resolve(new RequestTimeout(`no answer on ${subject}`)));
+    const fault = this.fault('bus.request');
+    const heard = (answer: BusMessage | Error): void => {
+      const arrive = (): void =>
+        this.link.pass(() => {
+          timer.cancel();
+          resolve(answer);
+        });
+      if (fault === 'late') this.#world.clock.timer(this.share('bus.request') * MOST_LATE_MS, arrive);
+      else arrive();
+    };
+    if (fault !== 'lost')
+      this.link.pass(() => {
+        real.request(subject, body, timeoutMs, { ...headers, [FROM]: this.name }).then(
+          answer => {
+            if (!isSevered(answer)) heard(answer);
+          },
+          error => {
+            if (error instanceof NoResponder) heard(error);
+          },
+        );
+      });
+    return promise;
+  }
 }
+
+class RequestTimeout extends Error {
+  override readonly name = 'TimeoutError';
+}
+
+export const pairOf = (a: string, b: string): string => (a < b ? `${a} ${b}` : `${b} ${a}`);
+
+/** A runner is named `<attempt>@<node>#<incarnation>`, a node `<node>#<incarnation>`. */
+export const machineOf = (process: string): string => process.slice(process.indexOf('@') + 1).replace(/#.*/, '');
