@@ -9,7 +9,7 @@ import { Storm } from './storm.ts';
 
 const KILLS = 60;
 /** Far more volleys than are needed: the storm ends with the last kill. */
-const SIZE = { volleys: 200, most: 6, longestMs: 2_500, kills: 12, alone: 0.25 };
+const SIZE = { volleys: 200, most: 9, longestMs: 2_000, kills: 12, alone: 0.1 };
 const cells = cellsOf('one');
 const test = suite('chaos');
 let tally: Tally | null = null;

@@ -98,8 +98,8 @@ test('a source that stalls: the runner beats and gets nowhere, is lost as stalle
     const mine = new Set(below(pid));
     return processes.find(p => p.role === 'decoder' && mine.has(p.pid))?.pid;
   };
-  const stalled = decoder();
-  assert.ok(stalled !== undefined, 'it decodes');
+  await waitUntil('it decodes', () => decoder() !== undefined);
+  const stalled = decoder() ?? 0;
   harness.freeze(stalled);
   await replaced('stalled', attempt);
   assert.is(facts('stalled', 'lost')[0]?.body['cause'], 'stalled');

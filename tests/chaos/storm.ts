@@ -30,6 +30,8 @@ const KINDS: readonly { readonly name: string; readonly request: Readonly<Record
   },
 ];
 const AT_ONCE = 3;
+/** How long a strike waits for somebody to be there. */
+const SOMEBODY_MS = 3_000;
 
 /** Any number of restarts: what ends a scenario here is only that none of them got anywhere (X6). */
 const RESTARTS = { intensity: 1000, periodMs: 60_000 };
@@ -350,7 +352,7 @@ export class Storm {
         if (now !== null) found.push(now);
         return now !== null;
       },
-      5_000,
+      SOMEBODY_MS,
     ).catch(() => {});
     return found[0] ?? null;
   }
