@@ -76,7 +76,9 @@ export function planOf(seed: number, cells: readonly Cell[], size: PlanSize): re
   const random = new SeededRandom(seed);
   const whole = (below: number): number => Math.floor(random.float() * below);
   const pool = shuffled(cells, whole);
-  const again = cells.flatMap(cell => Array.from({ length: cell.fault === 'kill' ? size.kills : 1 }, () => cell));
+  // All at once is one kill and costs as much as ten.
+  const weight = ({ fault, victim }: Cell): number => (fault === 'kill' && victim !== 'everything' ? size.kills : 1);
+  const again = cells.flatMap(cell => Array.from({ length: weight(cell) }, () => cell));
   let n = 0;
   return Array.from({ length: size.volleys }, () => {
     const strikes = random.float() < size.alone ? 1 : 2 + whole(size.most - 1);

@@ -29,7 +29,7 @@ const KINDS: readonly { readonly name: string; readonly request: Readonly<Record
     request: { source: { uri: 'test_videos/test_video.mp4' }, model: 'colorblob', sampling: { from: 150 } },
   },
 ];
-const AT_ONCE = 3;
+const AT_ONCE = 2;
 /** How long a strike waits for somebody to be there. */
 const SOMEBODY_MS = 3_000;
 
