@@ -20,6 +20,10 @@ const STORE = 'tests/projection/projection-store.test.ts';
 const PROJECTOR = 'tests/projection/projector.test.ts';
 const DEFECTS = 'tests/defects/control.test.ts';
 const ACCESS = 'tests/api/access.test.ts';
+const ORACLE = {
+  file: 'tests/otp/oracle.test.ts',
+  name: 'every golden script runs on our supervisors as it ran on Erlang’s',
+};
 const partition = { file: 'tests/runtime/partition.test.ts', suite: 'Partition on memory' };
 const logRules = { file: 'tests/runner/log-rules.test.ts', suite: 'log rules on the memory server' };
 const natsLog = { file: 'tests/contract/prediction-log.test.ts', suite: 'PredictionLog of nats' };
@@ -1427,5 +1431,86 @@ export const BUGS: readonly PlantedBug[] = [
       file: 'tests/security/secrets.test.ts',
       name: 'a child gets what it needs of the environment and nothing else',
     },
+  },
+  // Supervisors, as Erlang's have them.
+  {
+    id: 'otp-restarts-never-grow-old',
+    promise: 'a restart counts within its period only',
+    file: 'src/actors/runtime/restart-plan.ts',
+    before: 'restarts.filter(at => now - at <= limits.periodMs)',
+    after: 'restarts.filter(() => true)',
+    caughtBy: ORACLE,
+  },
+  {
+    id: 'otp-rest-for-one-spares-who-ended',
+    promise: 'rest_for_one restarts the child that ended, and those started after it',
+    file: 'src/actors/runtime/restart-plan.ts',
+    before: '? children.slice(index)',
+    after: '? children.slice(index + 1)',
+    caughtBy: ORACLE,
+  },
+  {
+    id: 'otp-forgets-no-temporary-sibling',
+    promise: 'a temporary child that a sibling took down is forgotten',
+    file: 'src/actors/runtime/restart-plan.ts',
+    before: "forget: affected.filter(c => c.restart === 'temporary').map(c => c.id),",
+    after: 'forget: [],',
+    caughtBy: ORACLE,
+  },
+  {
+    id: 'otp-dynamic-child-stays-in-the-table',
+    promise: 'a child of a simple_one_for_one leaves the table when it is not restarted',
+    file: 'src/actors/runtime/restart-plan.ts',
+    before: "restart === 'temporary' || strategy === 'simple_one_for_one';",
+    after: "restart === 'temporary';",
+    caughtBy: ORACLE,
+  },
+  {
+    id: 'otp-normal-exit-of-a-permanent-child-is-the-end',
+    promise: 'a permanent child is restarted however it ended',
+    file: 'src/actors/runtime/restart-plan.ts',
+    before: "restart === 'permanent' || (restart === 'transient' && isAbnormal(reason));",
+    after: "restart !== 'temporary' && isAbnormal(reason);",
+    caughtBy: ORACLE,
+  },
+  {
+    id: 'otp-killed-is-no-crash',
+    promise: 'a transient child that was killed is restarted',
+    file: 'src/actors/runtime/exit-reason.ts',
+    before: "reason !== 'normal' && reason !== 'shutdown';",
+    after: "reason !== 'normal' && reason !== 'shutdown' && reason !== 'killed';",
+    caughtBy: ORACLE,
+  },
+  {
+    id: 'otp-children-stop-in-order-of-start',
+    promise: 'children stop in reverse order of start',
+    file: 'src/actors/runtime/supervisor.ts',
+    before: 'const children = this.#children.toReversed();',
+    after: 'const children = [...this.#children];',
+    caughtBy: ORACLE,
+  },
+  {
+    id: 'otp-gives-up-as-if-all-were-well',
+    promise: 'a supervisor that gives up exits shutdown, and its parent decides',
+    file: 'src/actors/runtime/supervisor.ts',
+    before: "await this.#end('shutdown'); // V4",
+    after: "await this.#end('normal'); // V4",
+    caughtBy: ORACLE,
+  },
+  {
+    id: 'otp-waits-for-ever-for-a-deaf-child',
+    promise: 'a child that does not stop in its grace is killed',
+    file: 'src/actors/runtime/supervisor.ts',
+    before: 'clock.timer(shutdown, () => handle.kill())',
+    after: 'clock.timer(shutdown * 1e6, () => handle.kill())',
+    caughtBy: ORACLE,
+  },
+  {
+    id: 'otp-forgets-its-restarts',
+    promise: 'restarts are counted over all children and starts',
+    file: 'src/actors/runtime/supervisor.ts',
+    before: 'this.#restarts = plan.restarts;',
+    after: '',
+    caughtBy: ORACLE,
   },
 ];
