@@ -65,8 +65,8 @@ export interface PlanSize {
   readonly most: number;
   /** The longest that a pause or a cut lasts. */
   readonly longestMs: number;
-  /** How much more often a kill comes than anything else, once every cell has come. */
-  readonly kills: number;
+  /** How often a cell comes again, beside the others, once every one has come. */
+  readonly again: (cell: Cell) => number;
   /** Of 1: how many volleys are one strike alone. */
   readonly alone: number;
 }
@@ -76,9 +76,7 @@ export function planOf(seed: number, cells: readonly Cell[], size: PlanSize): re
   const random = new SeededRandom(seed);
   const whole = (below: number): number => Math.floor(random.float() * below);
   const pool = shuffled(cells, whole);
-  // All at once is one kill and costs as much as ten.
-  const weight = ({ fault, victim }: Cell): number => (fault === 'kill' && victim !== 'everything' ? size.kills : 1);
-  const again = cells.flatMap(cell => Array.from({ length: weight(cell) }, () => cell));
+  const again = cells.flatMap(cell => Array.from({ length: size.again(cell) }, () => cell));
   let n = 0;
   return Array.from({ length: size.volleys }, () => {
     const strikes = random.float() < size.alone ? 1 : 2 + whole(size.most - 1);

@@ -17,7 +17,7 @@ const CELLS: readonly Cell[] = [
   { fault: 'kill', victim: 'owner' },
   { fault: 'kill', victim: 'runner' },
 ];
-const SIZE = { volleys: 30, most: 3, longestMs: 4_000, kills: 1, alone: 0.3 };
+const SIZE = { volleys: 30, most: 3, longestMs: 4_000, again: () => 1, alone: 0.3 };
 const test = suite('chaos over three servers');
 
 test('ST2, ST3, ST4: leaders that die or hang, with nodes and runners: everything goes on by itself, every promise holds', async () => {
