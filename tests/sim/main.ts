@@ -68,11 +68,17 @@ async function many(): Promise<void> {
   ];
   const beganAt = performance.now();
   let toldAt = beganAt;
+  const told = new Set<number>();
   const report = await runSeeds({
     from,
     seeds,
     jobs,
     progress: ({ seeds: done, failures }) => {
+      for (const { seed, violations } of failures) {
+        const [first] = violations;
+        if (!told.has(seed)) console.log(`seed ${seed} BROKE ${first?.promise}: ${first?.what.split('\n')[0]}`);
+        told.add(seed);
+      }
       if (performance.now() - toldAt < 10_000) return;
       toldAt = performance.now();
       const perSecond = (done * 1000) / (toldAt - beganAt);

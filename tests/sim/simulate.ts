@@ -168,11 +168,12 @@ async function settle(world: World): Promise<Ending> {
 /** Whatever is not completed is to go on; what is not there any more is to begin anew. */
 async function wish(world: World): Promise<void> {
   const docs = await docsOf(world);
-  for (const { id, poison } of world.plan.scenarios) {
+  for (const scenario of world.plan.scenarios) {
+    const { id, poison } = scenario;
     const doc = docs.get(id) ?? null;
     if (doc?.outcome === 'completed' && doc.state === 'inactive' && doc.deleting === null) continue;
     if (poison !== null && doc?.outcome === 'failed') continue;
-    const body = doc === null ? requestOf(world.plan, id) : {};
+    const body = doc === null ? requestOf(scenario) : {};
     world.publish(`troupe.cmd.scenario.${id}.start`, JSON.stringify(body));
   }
 }

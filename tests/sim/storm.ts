@@ -112,13 +112,6 @@ export function planOf(seed: number): Plan {
   const stormMs = between(8_000, 30_000);
   const names = nodes.map(node => node.name);
 
-  const request = ({ id, frames, poison, onFrameError, restart }: ScenarioPlan) => ({
-    source: { uri: poison === null ? `v${frames}` : `p${frames}-${poison}` },
-    model: 'scripted',
-    onFrameError,
-    restart,
-    ...(id === 'b' ? { threshold: 0.3 } : {}),
-  });
   const way = (): Way =>
     chance(0.4)
       ? { kind: 'bare', times: chance(0.2) ? 2 : 1 }
@@ -136,8 +129,8 @@ export function planOf(seed: number): Plan {
     if (roll < 0.3) return ordered('stop');
     if (roll < 0.55) return ordered('start');
     if (roll < 0.65) return ordered('start', { from: 'start' });
-    if (roll < 0.75) return ordered('start', request(scenario));
-    if (roll < 0.82) return ordered('create', { ...request(scenario), ...(chance(0.3) ? { start: false } : {}) });
+    if (roll < 0.75) return ordered('start', requestOf(scenario));
+    if (roll < 0.82) return ordered('create', { ...requestOf(scenario), ...(chance(0.3) ? { start: false } : {}) });
     if (roll < 0.92) return ordered('delete');
     return ordered(pick(['start', 'stop', 'begin']), { rubbish: below(1000) });
   };
@@ -183,7 +176,7 @@ export function planOf(seed: number): Plan {
   };
   const begun: Strike[] = scenarios.map(scenario => ({
     atMs: below(3_000),
-    deed: { kind: 'command', scenario: scenario.id, verb: 'start', body: request(scenario), way: way() },
+    deed: { kind: 'command', scenario: scenario.id, verb: 'start', body: requestOf(scenario), way: way() },
   }));
   const strikes = Array.from({ length: 2 + below(22) }, () => ({ atMs: below(stormMs), deed: anyDeed() }));
   return {
@@ -224,10 +217,11 @@ const STRAYS = [
   'troupe.event.scenario.ID.state',
 ];
 
-/** The whole request of a scenario, as its first start has it. */
-export const requestOf = (plan: Plan, id: string): unknown =>
-  plan.strikes.flatMap(({ deed }) =>
-    deed.kind === 'command' && deed.scenario === id && deed.verb === 'start' && isWhole(deed.body) ? [deed.body] : [],
-  )[0];
-
-const isWhole = (body: unknown): boolean => typeof body === 'object' && body !== null && 'source' in body;
+/** The whole request of a scenario. */
+export const requestOf = ({ id, frames, poison, onFrameError, restart }: ScenarioPlan) => ({
+  source: { uri: poison === null ? `v${frames}` : `p${frames}-${poison}` },
+  model: 'scripted',
+  onFrameError,
+  restart,
+  ...(id === 'b' ? { threshold: 0.3 } : {}),
+});

@@ -1,6 +1,6 @@
 /**
  * Along a log the attempt never falls, each attempt's records come from the one writer that opened it, numbered without a gap; along
- * an actor's records the owner's epoch never falls.
+ * an actor's records the owner's epoch never falls, as long as there are any: of an actor that never existed nothing is kept.
  */
 import type { Evidence } from '../history.ts';
 
@@ -24,8 +24,9 @@ export function fence({ history }: Evidence): readonly string[] {
   }
   const epochs = new Map<string, number>();
   for (const { kind, id, revision, record } of history.commits()) {
-    if (record === null || typeof record.epoch !== 'number') continue;
     const key = `${kind}.${id}`;
+    if (record === null) epochs.delete(key); // forgotten: a new life
+    if (record === null || typeof record.epoch !== 'number') continue;
     const before = epochs.get(key) ?? 0;
     if (record.epoch < before) found.push(`${key}, revision ${revision}: epoch ${record.epoch} after ${before}`);
     epochs.set(key, record.epoch);
