@@ -15,6 +15,8 @@ import { World } from './world.ts';
 /** The most that everything may take when nothing goes wrong any more. */
 export const CALM_MS = 240_000;
 const LOOK_MS = 1_000;
+/** For what is still on its way when everything is done. */
+const END_MS = 6_000;
 /** Somebody asks again for what he wants at each such look. */
 const ASK_LOOKS = 5;
 
@@ -161,7 +163,7 @@ async function settle(world: World): Promise<Ending> {
     await clock.advance(30_000);
     done = await isDone(world);
   }
-  await clock.advance(1_000);
+  await clock.advance(END_MS);
   return { ...endingOf(world), converged: done, tookMs };
 }
 

@@ -130,6 +130,8 @@ export class World implements Surroundings {
   #requests = 0;
   #pids = 0;
   #serverUp = true;
+  /** What is stuck comes loose when faults end. */
+  readonly #calmed = Promise.withResolvers<void>();
   #copy: { readonly copy: ServerCopy; readonly index: number } | null = null;
 
   constructor(plan: Plan, trace = new Trace()) {
@@ -300,6 +302,7 @@ export class World implements Surroundings {
     this.note('world', 'calm');
     this.history.add(this.clock.monotonic(), { kind: 'calm' });
     this.weather.calm();
+    this.#calmed.resolve();
     this.latencyMs = this.plan.latencyMs;
     this.severed.clear();
     this.#startServer();
@@ -808,7 +811,7 @@ export class World implements Surroundings {
           await process.clock.sleep(process.random.float() * 2 * FRAME_MS, signal);
           const fault = process.fault('decoder.decode');
           if (fault === 'slow') await process.clock.sleep(process.share('decoder.decode') * 4_000, signal);
-          if (fault === 'stuck') await aborted(signal);
+          if (fault === 'stuck') await Promise.race([aborted(signal), this.#calmed.promise]);
           if (fault === 'failed' || index === poison)
             throw new TroupeError('decode_failed', 'simulated: a damaged frame', { frame: index });
           let slot = ring.acquire();
@@ -843,7 +846,7 @@ export class World implements Surroundings {
             const fault = process.fault('inference.infer');
             if (fault === 'failed') throw new TroupeError('inference_failed', 'simulated: a broken session');
             if (fault === 'slow') await process.clock.sleep(process.share('inference.infer') * 2_000);
-            if (fault === 'stuck') await new Promise<never>(() => {});
+            if (fault === 'stuck') await this.#calmed.promise;
             return [{ class: 'thing', classId: 0, score: 0.5, box: [index, 0, 1, 1] }];
           },
           [Symbol.asyncDispose]: async () => {},
