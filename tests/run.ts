@@ -9,7 +9,7 @@
  * T5 The last line of the output is `N passed, N failed`; the exit code is 0 only when nothing failed. What was skipped is counted in
  *    the line before.
  * T6 Of the files that begin with `// shared`, the long ones, a run without a pattern takes a third: which one,
- *    the hash of the commit tells, so that three commits meet them all. Each other counts as skipped. `--all` takes them all, and so
+ *    the hash of the commit tells, so that commits, one after another, come to meet them all. Each other counts as skipped. `--all` takes them all, and so
  *    does a checkout without a commit.
  */
 import { spawn, spawnSync } from 'node:child_process';

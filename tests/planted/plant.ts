@@ -2,7 +2,7 @@
  * `npm run planted [-- ID… | --all] [--hash H] [--jobs N] [--limit-ms N]`: plants bugs, one at a time, and looks whether the test
  * that was named in advance fails.
  *
- * PL1 Without ids it takes a share of the list: which one, the commit's hash tells, so that commits one after another meet it all.
+ * PL1 Without ids it takes a share of the list: which one, the commit's hash tells, so that commits, one after another, come to meet it all.
  * PL2 Exit 0 only when every bug that was tried was caught by its test.
  */
 import { spawnSync } from 'node:child_process';
