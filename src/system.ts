@@ -231,9 +231,8 @@ export async function startNode(
     const bus = natsBus(nats);
     const mailbox = natsMailbox(nats, partitions);
     const store = natsStateStore(nats, BUCKETS.state);
-    const predictionLog = natsPredictionLog(nats, (subject, seq) =>
-      log(`${subject} holds something that is no record: ${seq}`),
-    );
+    const foreign = (subject: string, seq: number): void => log(`${subject} holds something that is no record: ${seq}`);
+    const predictionLog = natsPredictionLog(nats, foreign);
     let behind = async (): Promise<{ readonly records: number; readonly ms: number } | null> => null;
     const partitionsHere = new Map<number, HostedPartition>();
     const metrics = new Metrics({
@@ -489,7 +488,13 @@ export async function startNode(
     closers.push(() => measured.close());
     let url = '';
     if (has('api')) {
-      const projection = openProjection(path.join(config.data, 'projection.db'));
+      const projection = openProjection(path.join(config.data, 'projection.db'), {
+        replaced: cause => {
+          log(`projection.db could not be used (${cause}): an empty one takes its place, and is filled from the log`);
+          root.handle('projector')?.stop(); // it has read on where the old one stood
+        },
+        foreign: (key, seq) => foreign(SUBJECTS.log(key), seq),
+      });
       closers.push(() => projection.close());
       const mirror = new ScenarioMirror(
         store,

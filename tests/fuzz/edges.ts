@@ -6,8 +6,9 @@ import { modelSettings } from './edges/model-settings.ts';
 import { nats } from './edges/nats.ts';
 import { onnx } from './edges/onnx.ts';
 import { probe } from './edges/probe.ts';
+import { projection } from './edges/projection.ts';
 import { records } from './edges/records.ts';
 
 /** What a function reads: no process, no server. */
-export const PARSERS: readonly Edge[] = [records, onnx, probe, config, modelSettings];
+export const PARSERS: readonly Edge[] = [records, onnx, probe, config, modelSettings, projection];
 export const EDGES: readonly Edge[] = [...PARSERS, http, nats];

@@ -6,6 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { PredictionQuery, ProjectionStore } from '../../src/actors/ports/projection.ts';
 import { TroupeError } from '../../src/domain/errors.ts';
+import type { FramesRecord, LogRecord } from '../../src/domain/log-record.ts';
 import { atThreshold, type Prediction } from '../../src/domain/prediction.ts';
 import { openProjection } from '../../src/infra/sqlite/projection-store.ts';
 import { SmallDisk, whyNoSmallDisk } from '../support/small-disk.ts';
@@ -60,16 +61,88 @@ for (const killAt of [3, 8, 14, 22]) {
   });
 }
 
-test('Q2: a second result for one frame throws and leaves the file as it was', () => {
+/** What a stranger puts behind the first two batches of a run of five. */
+const STRANGE: Readonly<Record<string, (first: FramesRecord, second: FramesRecord) => LogRecord>> = {
+  'one that is there already': (_, second) => second,
+  'the one before': first => first,
+  'one of an earlier attempt': (_, second) => moved(second, 64, { attempt: 1 }),
+  'one with a frame twice': (_, second) => {
+    const next = moved(second, 64);
+    return { ...next, predictions: [...next.predictions, ...next.predictions.slice(-1)] };
+  },
+  'one with frames in the wrong order': (_, second) => {
+    const next = moved(second, 64);
+    return { ...next, predictions: next.predictions.toReversed() };
+  },
+  'one with frames behind its position': (_, second) => ({ ...moved(second, 64), predictions: [prediction(1_000)] }),
+  'one with frames before its beginning': (_, second) => ({ ...moved(second, 64), predictions: [prediction(3)] }),
+};
+
+/** The same one, of 32 frames from there on. */
+const moved = (record: FramesRecord, from: number, more: Partial<FramesRecord> = {}): FramesRecord => ({
+  ...record,
+  from,
+  position: { ...record.position, to: from + 31, frames: from + 32 },
+  predictions: Array.from({ length: 32 }, (_, i) => prediction(from + i)),
+  ...more,
+});
+
+for (const [what, strange] of Object.entries(STRANGE))
+  test(`Q2: ${what} is left out and told once, and what comes behind it is applied`, () => {
+    using folder = temporaryFolder();
+    const told: number[] = [];
+    const store = openProjection(path.join(folder.path, 'p.db'), {
+      replaced: cause => assert.unreachable(cause),
+      foreign: (_, seq) => told.push(seq),
+    });
+    const [open, ...rest] = new LogWriter().run('cam', 1, 160).entries.map(({ record }) => ({ ...record, attempt: 2 }));
+    const [first, second] = rest as FramesRecord[];
+    if (open === undefined || first === undefined || second === undefined) throw new Error('no run');
+    const log = new LogWriter();
+    for (const record of [open, first, second, strange(first, second), ...rest.slice(2)]) log.append('cam', 1, record);
+    log.run('other', 1, 32);
+    for (let i = 0; i < log.entries.length; i += 3) store.apply(IDENTITY, log.entries.slice(i, i + 3), i);
+    store.apply(IDENTITY, log.entries);
+    assert.equal(all(store), expected(160));
+    assert.equal(all(store, { scenario: 'other' }), expected(32));
+    assert.equal(
+      store.heads('cam', 1).map(({ framesDone, lastFrame, ended }) => [framesDone, lastFrame, ended]),
+      [[160, 159, true]],
+    );
+    assert.equal(told, [4]);
+    store.close();
+  });
+
+test('Q2: nothing follows the end, and no frame is in two segments', () => {
+  using folder = temporaryFolder();
+  const told: number[] = [];
+  const store = openProjection(path.join(folder.path, 'p.db'), { foreign: (_, seq) => told.push(seq) });
+  const log = new LogWriter().run('cam', 1, 32);
+  const [, frames] = log.entries.map(({ record }) => record) as FramesRecord[];
+  if (frames === undefined) throw new Error('no run');
+  log.append('cam', 1, moved(frames, 32));
+  const [behind] = log.entries.slice(-1);
+  if (behind !== undefined) log.entries.push({ ...behind, key: { ...behind.key, segment: 1 }, seq: 5, record: frames });
+  store.apply(IDENTITY, log.entries);
+  assert.equal([all(store), store.appliedSeq, told], [expected(32), 5, [4, 5]]);
+  store.close();
+});
+
+test('Q2: an attempt that goes on from a repeated record does not repeat its frames', () => {
   using folder = temporaryFolder();
   const store = openProjection(path.join(folder.path, 'p.db'));
-  const log = new LogWriter().run('cam', 1, 32, null);
+  const log = new LogWriter().run('cam', 1, 80, null, 40);
+  const [open, first] = log.entries.map(({ record }) => record);
+  if (open?.kind !== 'open' || first?.kind !== 'frames') throw new Error('no run');
+  log.append('cam', 1, first);
+  log.append('cam', 1, { ...open, attempt: 2, position: first.position });
+  for (const from of [40, 72, 104]) log.append('cam', 1, moved(first, from, { attempt: 2 }));
   store.apply(IDENTITY, log.entries);
-  const [, frames] = log.entries;
-  if (frames !== undefined) log.append('cam', 1, frames.record);
-  assert.throws(() => store.apply(IDENTITY, log.entries), /UNIQUE/);
-  assert.is(store.appliedSeq, 2);
-  assert.equal(all(store), expected(32));
+  assert.equal(all(store), expected(136));
+  assert.equal(
+    store.heads('cam', 1).map(({ framesDone, lastFrame, attempt }) => [framesDone, lastFrame, attempt]),
+    [[136, 135, 2]],
+  );
   store.close();
 });
 

@@ -51,12 +51,18 @@ export interface PredictionReader {
   watch(scenario: string, wake: () => void): () => void;
 }
 
-/** Every change throws TroupeError unavailable (retryable) when there is no room for it now: then nothing was changed. */
+/**
+ * Every change throws TroupeError unavailable (retryable) when there is no room for it now: then nothing was changed. So does
+ * everything when what was stored turns out to be damaged: then it is empty, and is to be filled from the beginning.
+ */
 export interface ProjectionStore extends PredictionReader {
   /** Where to go on, and of which stream; null when empty. */
   position(): { readonly created: string; readonly seq: number; readonly at: number } | null;
-  /** Applies entries and moves the position in one transaction. Entries at or below the position are skipped. */
-  apply(identity: LogIdentity, entries: readonly LogEntry[]): void;
+  /**
+   * Applies entries and moves the position in one transaction. Entries at or below the position are skipped.
+   * @param after sequence that they come next behind; 0: they are the first ones. Refused when the store stands before it
+   */
+  apply(identity: LogIdentity, entries: readonly LogEntry[], after?: number): void;
   /** Forgets everything (the stream is another one). */
   reset(): void;
   /**

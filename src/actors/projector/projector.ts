@@ -7,6 +7,7 @@
  * J2 Entries are applied in the order of the log, each batch with its position in one transaction.
  * J3 A batch is bounded in entries, predictions and time; the end of a log is applied at once, since readers wait for it.
  * J4 A store that cannot take a change just now (a full disk) is asked again until it can: nothing is lost, reading lags behind.
+ * J5 A store that has begun anew (its file was damaged) is filled from the beginning: no entry is applied behind one that it lacks.
  */
 import { LIMITS } from '../../domain/limits.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -37,6 +38,7 @@ export class Projector {
     const reading = new AbortController();
     const entries = log.read(store.appliedSeq + 1, AbortSignal.any([signal, reading.signal]))[Symbol.asyncIterator]();
     let next = entries.next();
+    let after = store.appliedSeq;
     try {
       for (;;) {
         const first = await next;
@@ -51,7 +53,8 @@ export class Projector {
           next = entries.next();
         }
         linger.cancel();
-        await this.#apply(identity, batch.entries, signal);
+        await this.#apply(identity, batch.entries, after, signal);
+        after = batch.entries.at(-1)?.seq ?? after;
       }
     } finally {
       reading.abort();
@@ -60,11 +63,11 @@ export class Projector {
   }
 
   /** J2 */
-  async #apply(identity: LogIdentity, entries: readonly LogEntry[], signal: AbortSignal): Promise<void> {
+  async #apply(identity: LogIdentity, entries: readonly LogEntry[], after: number, signal: AbortSignal): Promise<void> {
     const { store, clock, took } = this.#deps;
     const applied = (): void => {
       const began = clock.monotonic();
-      store.apply(identity, entries);
+      store.apply(identity, entries, after); // J5
       took?.('project', clock.monotonic() - began);
     };
     await whenThereIsRoom(applied, clock, signal);
