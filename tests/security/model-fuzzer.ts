@@ -6,7 +6,8 @@ import { adapt } from '../../src/infra/inference/adapt.ts';
 import { sha256 } from '../../src/infra/inference/model-file.ts';
 import { readOnnx } from '../../src/infra/inference/onnx-file.ts';
 import { inferenceFactory } from '../../src/infra/inference/pool.ts';
-import { mutant } from './mutants.ts';
+import { SeededRandom } from '../../src/infra/memory/seeded-random.ts';
+import { mutateBytes } from '../fuzz/mutations.ts';
 
 const [scratch = '', ...originals] = process.argv.slice(2);
 const files = originals.map(file => readFileSync(file));
@@ -22,7 +23,7 @@ process.on('message', async (seed: number) => {
 process.send?.('ready');
 
 async function judge(seed: number): Promise<string> {
-  const bytes = mutant(files[seed % files.length] ?? Buffer.alloc(8), seed, seed % 4 !== 0);
+  const bytes = mutateBytes(files[seed % files.length] ?? Buffer.alloc(8), new SeededRandom(seed), seed % 4 !== 0);
   const info = adapt('mutant', await sha256(Uint8Array.from(bytes)), readOnnx(bytes), {});
   writeFileSync(scratch, bytes);
   const { width, height } = info.input;

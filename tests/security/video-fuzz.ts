@@ -1,5 +1,5 @@
 /**
- * Mutated videos: each gets a verdict in time, and is no defect. A failure names its seeds; `mutant` makes the file of a seed
+ * Mutated videos: each gets a verdict in time, and is no defect. A failure names its seeds; `mutateBytes` makes the file of a seed
  * again. Two test files share them, so that each stays within its time: what takes it is the start of ffprobe.
  */
 import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,12 +9,14 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { TroupeError } from '../../src/domain/errors.ts';
 import { programs } from '../../src/infra/config.ts';
+import { SeededRandom } from '../../src/infra/memory/seeded-random.ts';
 import { findSandbox } from '../../src/infra/process/sandbox.ts';
 import { ffmpegDecoder } from '../../src/infra/video/ffmpeg-decoder.ts';
 import { answersIn, inSandbox } from '../../src/infra/video/media-process.ts';
 import { decodeAll } from '../contract/decoder.ts';
+import { mutateBytes } from '../fuzz/mutations.ts';
 import { CLIPS, ffmpeg, tools } from '../video/clips.ts';
-import { judgeAll, mutant } from './mutants.ts';
+import { judgeAll } from './mutants.ts';
 
 /** Every so manieth is decoded, too, if it can be probed: a decoder meets what a probe does not look at. */
 const DECODED = 20;
@@ -39,7 +41,7 @@ export function fuzzVideos(names: readonly string[], mutants: number): void {
       const original = originals[seed % originals.length] ?? originals[0];
       if (original === undefined) return 'no original';
       const file = path.join(folder, `${seed}-${original.name}`);
-      writeFileSync(file, mutant(original.bytes, seed));
+      writeFileSync(file, mutateBytes(original.bytes, new SeededRandom(seed)));
       const signal = AbortSignal.timeout(VERDICT_MS);
       try {
         await decoder.probe(file, signal);
