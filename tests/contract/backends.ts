@@ -1,5 +1,6 @@
 /** What every contract is run on: the server in memory, a real nats-server, and a real cluster of three. */
 import { once } from 'node:events';
+import { cpSync, renameSync, rmSync } from 'node:fs';
 import { connect as openSocket } from 'node:net';
 import { Kvm } from '@nats-io/kv';
 import { createInbox, errors } from '@nats-io/transport-node';
@@ -10,12 +11,14 @@ import type { PredictionLog } from '../../src/actors/ports/prediction-log.ts';
 import type { StateStore } from '../../src/actors/ports/state-store.ts';
 import { WriteRetry } from '../../src/actors/ports/write-outcome.ts';
 import { TroupeError } from '../../src/domain/errors.ts';
+import { kvStream } from '../../src/domain/subjects.ts';
+import { ALWAYS, type Link } from '../../src/infra/memory/link.ts';
 import { MemoryServer } from '../../src/infra/memory/memory-server.ts';
 import { natsBus } from '../../src/infra/nats/bus.ts';
 import { connect, type Nats } from '../../src/infra/nats/connection.ts';
 import { natsJournal } from '../../src/infra/nats/journal.ts';
 import { natsMailbox } from '../../src/infra/nats/mailbox.ts';
-import { ask } from '../../src/infra/nats/outcome.ts';
+import { ask, streamInfo } from '../../src/infra/nats/outcome.ts';
 import { natsPredictionLog } from '../../src/infra/nats/prediction-log.ts';
 import { provision } from '../../src/infra/nats/provision.ts';
 import { natsStateStore } from '../../src/infra/nats/state-store.ts';
@@ -46,12 +49,20 @@ export interface Backend {
   close(): Promise<void>;
 }
 
+/** One whose store can be put back. */
+export interface RestorableBackend extends Backend {
+  /** Copies the store. @returns puts the copy back, once; whoever was connected has lost its connection then */
+  copy(): Promise<() => Promise<void>>;
+  /** Messages that a bucket holds. */
+  stored(bucket: string): Promise<number>;
+}
+
 export interface RealBackend extends Backend {
   readonly natsA: Nats;
   readonly natsB: Nats;
 }
 
-export interface NatsBackend extends RealBackend {
+export interface NatsBackend extends RealBackend, RestorableBackend {
   readonly server: TestNats;
 }
 
@@ -62,23 +73,38 @@ export interface ClusterBackend extends RealBackend {
 
 export const PARTITIONS = 16;
 
-export function memoryBackend(): Backend {
+export function memoryBackend(): RestorableBackend {
+  let session = 0;
+  const link: Link = {
+    ...ALWAYS,
+    get session() {
+      return session;
+    },
+  };
   const server = new MemoryServer({ clock: systemClock, partitions: PARTITIONS });
   // Nothing else keeps the process alive while a time-out of the clock is waited for.
   const alive = setInterval(() => {}, 60_000);
   const foreign: string[] = [];
   const client = (): Client => ({
-    mailbox: server.mailbox(),
-    log: server.predictionLog((subject: string) => foreign.push(subject)),
-    journal: server.journal(),
+    mailbox: server.mailbox(link),
+    log: server.predictionLog((subject: string) => foreign.push(subject), link),
+    journal: server.journal(link),
     bus: server.bus(),
-    bucket: async name => server.stateStore(name),
+    bucket: async name => server.stateStore(name, link),
   });
   return {
     a: client(),
     b: client(),
     foreign,
     subscribed: async () => {},
+    copy: async () => {
+      const copy = server.copy();
+      return async () => {
+        server.putBack(copy);
+        session += 1;
+      };
+    },
+    stored: async bucket => server.stored(kvStream(bucket)),
     barePublish: async (subjects, body) => {
       for (const subject of subjects) server.publish(subject, Buffer.from(body));
     },
@@ -88,7 +114,25 @@ export function memoryBackend(): Backend {
 
 export async function natsBackend(): Promise<NatsBackend> {
   const server = await startTestNats();
-  return { server, ...(await realBackend([server.url, server.url], 1, server.stop)) };
+  const backend = await realBackend([server.url, server.url], 1, server.stop);
+  return {
+    ...backend,
+    server,
+    copy: async () => {
+      const copy = `${server.dataDir}-copy`;
+      await server.kill();
+      cpSync(server.dataDir, copy, { recursive: true });
+      await server.start();
+      return async () => {
+        await server.kill();
+        rmSync(server.dataDir, { recursive: true });
+        renameSync(copy, server.dataDir);
+        await server.start();
+      };
+    },
+    stored: async bucket =>
+      (await ask(backend.natsA, () => streamInfo(backend.natsA, kvStream(bucket)))).state.messages,
+  };
 }
 
 /** Every stream and bucket has three copies. */

@@ -120,9 +120,11 @@ export class MemoryServer {
   stateStore(bucket: string, link: Link = ALWAYS): StateStore {
     const clock = this.#clock;
     const stream = this.#stream(kvStream(bucket), { perSubject: 1, discard: 'old' });
-    const markers = new Map<number, number>();
-    const mark = (seq: number): void => {
-      if (!markers.has(seq)) markers.set(seq, clock.monotonic());
+    const markers = new Map<number, { readonly subject: string; readonly knownAt: number }>();
+    const mark = (seq: number, subject: string): void => {
+      if (markers.get(seq)?.subject === subject) return;
+      markers.delete(seq);
+      markers.set(seq, { subject, knownAt: clock.monotonic() });
     };
     const entryOf = ({ subject, seq, body }: StoredMessage): StateEntry => ({
       key: kvKey(bucket, subject),
@@ -142,13 +144,14 @@ export class MemoryServer {
         }),
       delete: (key, expected) =>
         this.#apply(stream, kvSubject(bucket, key), link, subject =>
-          mark(stream.append(subject, EMPTY, DELETED, expected)),
+          mark(stream.append(subject, EMPTY, DELETED, expected), subject),
         ),
       async tidy(minAgeMs) {
         const before = clock.monotonic() - minAgeMs;
-        for (const [seq, knownAt] of markers) {
+        for (const [seq, { subject, knownAt }] of markers) {
           if (knownAt > before) break;
-          stream.remove(seq);
+          const message = stream.get(seq);
+          if (message?.subject === subject && isDeleted(message)) stream.remove(seq);
           markers.delete(seq);
         }
       },
@@ -156,7 +159,7 @@ export class MemoryServer {
         const begun = stream.lastSeq;
         for (const message of stream.retained()) {
           if (signal.aborted) return;
-          if (isDeleted(message)) mark(message.seq);
+          if (isDeleted(message)) mark(message.seq, message.subject);
           else if (stream.get(message.seq) !== null) yield { kind: 'entry', entry: entryOf(message) };
         }
         yield { kind: 'current' };

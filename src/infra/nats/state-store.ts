@@ -5,7 +5,8 @@
  * SS2 A bucket keeps one message per key, so its stream from the first message on is every current entry, oldest first,
  *     and then every change: a watch is one read of it, and resumes by sequence like any other.
  * SS3 A deletion stores a marker. Whoever made it, or met it at the beginning of a watch, removes it when told to tidy up:
- *     by its own sequence, so that nothing newer can be hit. Without it the key is as absent as with it.
+ *     by its own sequence, and only where that is a marker of that key still: a store that was put back to an older copy gives
+ *     sequences again. Without it the key is as absent as with it.
  * SS4 A watch is current when it has come to the message that was the leader's newest when it began. A consumer's `pending`
  *     tells how many follow in the copy it reads, and that one may lag. Should the newest go meanwhile (SS3), with nothing after
  *     it, the leader is asked again.
@@ -34,11 +35,13 @@ const EMPTY = new Uint8Array();
 export function natsStateStore(nats: Nats, bucket: string): StateStore {
   const stream = kvStream(bucket);
 
-  /** Sequences of markers to be removed, and since when they are known (SS3). */
-  const markers = new Map<number, number>();
+  /** Markers to be removed by their sequences, and since when they are known (SS3). */
+  const markers = new Map<number, { readonly key: string; readonly knownAt: number }>();
   let tidying: Promise<void> | null = null;
-  const mark = (seq: number): void => {
-    if (!markers.has(seq)) markers.set(seq, performance.now());
+  const mark = (seq: number, key: string): void => {
+    if (markers.get(seq)?.key === key) return;
+    markers.delete(seq); // its place is that of when it became known
+    markers.set(seq, { key, knownAt: performance.now() });
   };
 
   /** The last message of a key, or of all with `>`: an entry, or the marker of a deletion. */
@@ -75,7 +78,7 @@ export function natsStateStore(nats: Nats, bucket: string): StateStore {
     async delete(key, expected) {
       const header = headers();
       header.set(OPERATION, 'DEL');
-      mark(await store(key, EMPTY, expected, header));
+      mark(await store(key, EMPTY, expected, header), key);
     },
 
     tidy(minAgeMs) {
@@ -110,7 +113,7 @@ export function natsStateStore(nats: Nats, bucket: string): StateStore {
             const key = kvKey(bucket, message.subject);
             const isOld = message.seq <= begun;
             if (!isMarker(message.headers)) yield { kind: 'entry', entry: entryOf(key, message.data, message.seq) };
-            else if (isOld) mark(message.seq);
+            else if (isOld) mark(message.seq, key);
             else yield { kind: 'deleted', key, revision: message.seq };
           }
           if (current || seen < (newest?.seq ?? 0)) continue;
@@ -126,9 +129,11 @@ export function natsStateStore(nats: Nats, bucket: string): StateStore {
   };
 
   async function removeMarkers(knownBefore: number): Promise<void> {
-    for (const [seq, knownAt] of markers) {
+    for (const [seq, { key, knownAt }] of markers) {
       if (knownAt > knownBefore) return; // they are in the order in which they became known
-      await ask(nats, () => nats.jsm.streams.deleteMessage(stream, seq, false).catch(throwUnlessGone));
+      const message = await ask(nats, () => nats.jsm.streams.getMessage(stream, { seq }));
+      if (message?.subject === kvSubject(bucket, key) && isMarker(message.header))
+        await ask(nats, () => nats.jsm.streams.deleteMessage(stream, seq, false).catch(throwUnlessGone));
       markers.delete(seq);
     }
   }
