@@ -9,7 +9,7 @@ import { type Ending, type Event, type Evidence, History, type StoredRecord } fr
 import { addOutcome, emptyCells, emptyReport } from './report.ts';
 import { shrink } from './shrink.ts';
 import { type Outcome, simulate } from './simulate.ts';
-import { type Plan, quietPlan, type Strike } from './storm.ts';
+import { type Plan, quietPlan, type ScenarioPlan, type Strike } from './storm.ts';
 
 const FRAMES = 20;
 const request = { source: { uri: `v${FRAMES}` }, model: 'scripted' };
@@ -163,15 +163,24 @@ const BROKEN: Readonly<Record<Promise_, Readonly<Record<string, () => Evidence>>
   'restarts within limits': {
     'six launches in a row without a frame': () =>
       withEvents(events => [...events, ...Array.from({ length: 6 }, () => launched(1))]),
-    'more restarts than it may have': () =>
-      withEvents(events => {
-        const last = stored(events, DOC, '"restarts":[').at(-1) as Event;
-        const { state, ...rest } = recordIn(last);
-        return [
-          ...events,
-          { ...last, body: toJson({ ...rest, state: { ...state, restarts: [1, 2, 3, 4, 5, 6] } }) } as Event,
-        ];
-      }),
+    'more fruitless ones in a period than it may have': () => {
+      const [scenario] = PLAN.scenarios;
+      const evidence = withEvents(events => [...events, launched(1), launched(2), launched(3)]);
+      const strict = { ...scenario, restart: { intensity: 1, periodMs: 60_000 } } as ScenarioPlan;
+      return { ...evidence, plan: { ...PLAN, scenarios: [strict] } };
+    },
+    'it fails at the first death of a runner': () =>
+      withEvents(events => events.map(event => rewritten(event, '"outcome":"completed"', '"outcome":"failed"'))),
+    'it fails for good, and nothing has happened that never passes': () =>
+      withEvents(events =>
+        events.map(event =>
+          rewritten(
+            rewritten(event, '"outcome":"completed"', '"outcome":"failed"'),
+            '"error":null',
+            '"error":{"code":"model_unsupported","message":""}',
+          ),
+        ),
+      ),
   },
   'stop order: a log is closed before its scenario is inactive, and gone only after a DELETE': {
     'it is inactive before its log is closed': () =>

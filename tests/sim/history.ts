@@ -21,6 +21,8 @@ export type Happening =
   | { readonly kind: 'purged'; readonly stream: string; readonly filter: string; readonly throughSeq: number }
   | { readonly kind: 'launched'; readonly process: string; readonly attempt: AttemptName }
   | { readonly kind: 'died'; readonly process: string }
+  /** The work itself, for good as far as the process can tell. */
+  | { readonly kind: 'broke'; readonly scenario: string; readonly code: string }
   | { readonly kind: 'asked'; readonly request: string; readonly scenario: string; readonly verb: string }
   | { readonly kind: 'answered'; readonly request: string; readonly changed: boolean; readonly problem: string | null }
   | { readonly kind: 'restored' }

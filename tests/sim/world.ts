@@ -37,7 +37,7 @@ import { isGone, isKeeperAlive } from '../../src/actors/scenario/check-runner.ts
 import { closeLog, purgeLog } from '../../src/actors/scenario/log-errands.ts';
 import { scenarioSupervisor } from '../../src/actors/scenario/scenario-supervisor.ts';
 import { stopRunner } from '../../src/actors/scenario/stop-runner.ts';
-import { TroupeError } from '../../src/domain/errors.ts';
+import { type ProblemCode, TroupeError } from '../../src/domain/errors.ts';
 import { toJson } from '../../src/domain/json.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { ModelInfo } from '../../src/domain/model.ts';
@@ -793,6 +793,11 @@ export class World implements Surroundings {
     if (fault === 'silent') await new Promise<never>(() => {});
   }
 
+  #broken({ name }: SimProcess, code: ProblemCode, frame?: number): TroupeError {
+    this.history.add(this.clock.monotonic(), { kind: 'broke', scenario: name.slice(0, name.indexOf('.')), code });
+    return new TroupeError(code, 'simulated: broken', frame === undefined ? {} : { frame });
+  }
+
   /** Frames come at a pace that the process' own chance decides; a resume is exact. */
   #decoder(process: SimProcess): Decoder {
     return {
@@ -812,8 +817,7 @@ export class World implements Surroundings {
           const fault = process.fault('decoder.decode');
           if (fault === 'slow') await process.clock.sleep(process.share('decoder.decode') * 4_000, signal);
           if (fault === 'stuck') await Promise.race([aborted(signal), this.#calmed.promise]);
-          if (fault === 'failed' || index === poison)
-            throw new TroupeError('decode_failed', 'simulated: a damaged frame', { frame: index });
+          if (fault === 'failed' || index === poison) throw this.#broken(process, 'decode_failed', index);
           let slot = ring.acquire();
           while (slot === null) {
             await new Promise<void>(resolve => ring.onFree(resolve));
@@ -835,7 +839,7 @@ export class World implements Surroundings {
     return {
       open: async ({ ring }) => {
         const opening = process.fault('inference.open');
-        if (opening === 'failed') throw new TroupeError('model_unsupported', 'simulated: no session');
+        if (opening === 'failed') throw this.#broken(process, 'model_unsupported');
         if (opening === 'slow') await process.clock.sleep(process.share('inference.open') * 4_000);
         return {
           engine: ENGINE,
@@ -844,7 +848,7 @@ export class World implements Surroundings {
             ring.release(slot);
             await process.clock.sleep(process.random.float() * 60);
             const fault = process.fault('inference.infer');
-            if (fault === 'failed') throw new TroupeError('inference_failed', 'simulated: a broken session');
+            if (fault === 'failed') throw this.#broken(process, 'inference_failed');
             if (fault === 'slow') await process.clock.sleep(process.share('inference.infer') * 2_000);
             if (fault === 'stuck') await this.#calmed.promise;
             return [{ class: 'thing', classId: 0, score: 0.5, box: [index, 0, 1, 1] }];
