@@ -1182,29 +1182,30 @@ export const BUGS: readonly PlantedBug[] = [
     id: 'projection-position-apart-from-its-rows',
     promise: 'rows and the position that they belong to are written together',
     file: 'src/infra/sqlite/projection-store.ts',
-    before:
-      'this.#applyAll = db.transaction((identity: LogIdentity, entries: readonly LogEntry[]) =>\n      this.#applyInTransaction(identity, entries),\n    );',
-    after:
-      'this.#applyAll = (identity: LogIdentity, entries: readonly LogEntry[]) =>\n      this.#applyInTransaction(identity, entries);',
+    before: 'return db.transaction(() => this.#applyInTransaction(sql, identity, entries, foreign))();',
+    after: 'return db.open ? this.#applyInTransaction(sql, identity, entries, foreign) : null;',
     caughtBy: {
       file: STORE,
       name: 'Q1: killed inside the transaction of entry 14, the file holds exactly the batches before it',
     },
   },
   {
-    id: 'projection-takes-a-frame-twice',
-    promise: 'a second result for a frame is a defect, and shows',
+    id: 'projection-takes-a-record-twice',
+    promise: 'a record that repeats frames is left out, and told',
     file: 'src/infra/sqlite/projection-store.ts',
-    before: "'INSERT INTO prediction VALUES",
-    after: "'INSERT OR REPLACE INTO prediction VALUES",
-    caughtBy: { file: STORE, name: 'Q2: a second result for one frame throws and leaves the file as it was' },
+    before: 'if (to <= last || sql.between',
+    after: 'if (sql.between',
+    caughtBy: {
+      file: STORE,
+      name: 'Q2: one that is there already is left out and told once, and what comes behind it is applied',
+    },
   },
   {
     id: 'projection-mixes-two-lives',
     promise: 'a new scenario of a deleted one’s id has its own results, and only those',
     file: 'src/infra/sqlite/projection-store.ts',
-    before: 'if (known !== undefined && beginsAgain(known, record)) this.#drop',
-    after: 'if (known !== undefined && beginsAgain(known, record) && seq < 0) this.#drop',
+    before: "if (known !== undefined && record.kind === 'open' && beginsAgain(known, record)) {",
+    after: "if (known !== undefined && record.kind === 'open' && beginsAgain(known, record) && seq < 0) {",
     caughtBy: {
       file: STORE,
       name: 'Q6: a scenario that begins at run 1 again under a deleted one’s id has its own results, and only those',
@@ -1214,8 +1215,8 @@ export const BUGS: readonly PlantedBug[] = [
     id: 'export-leaves-a-frame-out',
     promise: 'pages follow each other without a gap',
     file: 'src/infra/sqlite/projection-store.ts',
-    before: 'from = last.frame + 1;',
-    after: 'from = last.frame + 2;',
+    before: 'fromFrame = last.frame + 1;',
+    after: 'fromFrame = last.frame + 2;',
     caughtBy: {
       file: STORE,
       name: 'Q4: a run being exported may grow meanwhile; the pages stay a contiguous prefix',
