@@ -1,6 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ScenarioMirror } from '../../src/actors/gateway/scenario-mirror.ts';
+import type { StateStore } from '../../src/actors/ports/state-store.ts';
 import { type Committed, emptyRecord } from '../../src/actors/runtime/committed.ts';
 import { encodeRecord } from '../../src/actors/runtime/record-codec.ts';
 import { TroupeError } from '../../src/domain/errors.ts';
@@ -86,6 +87,52 @@ test('G2: a record that cannot be read is reported, and hides neither the others
   );
   assert.equal(reported, ['scenario.junk']);
   over.abort();
+  await running;
+});
+
+test('G3: a watch that begins anew forgets what the one before told, whatever its revision, and wakes who waits for it', async () => {
+  const clock = new VirtualClock();
+  const server = new MemoryServer({ clock, partitions: 16 });
+  let broken = Promise.withResolvers<never>();
+  const real = server.stateStore(BUCKETS.state);
+  const store: StateStore = {
+    ...real,
+    async *watch(signal) {
+      const changes = real.watch(signal)[Symbol.asyncIterator]();
+      for (;;) {
+        const next = await Promise.race([changes.next(), broken.promise]);
+        if (next.done === true) return;
+        yield next.value;
+      }
+    },
+  };
+  const mirror = new ScenarioMirror(store, clock, () => {});
+  const put = (id: string, expected: number, run = 1): Promise<number> =>
+    store.put(`scenario.${id}`, encodeRecord({ ...emptyRecord(1), state: { id, run, deleting: null } }), expected);
+  const told = (): string[] => Array.from(mirror.list(), ({ id, run }) => `${id} ${run}`);
+  const first = await put('kept', 0);
+  const copy = server.copy();
+  const second = await put('kept', first, 2);
+  await put('lost', 0);
+  const over = new AbortController();
+  const running = mirror.run(over.signal);
+  await clock.settle();
+  assert.equal(told(), ['kept 2', 'lost 1']);
+  const woken: string[] = [];
+  for (const id of ['kept', 'lost']) mirror.watch(id, () => woken.push(id));
+  server.putBack(copy);
+  broken.reject(new Error('the stream was replaced'));
+  broken = Promise.withResolvers();
+  await clock.settle();
+  assert.equal([mirror.current, told()], [false, ['kept 2', 'lost 1']], 'until the new one is current');
+  mirror.learn('answered', { id: 'answered', run: 1 } as ScenarioDoc, second + 7);
+  await clock.advance(1_000);
+  assert.equal([mirror.current, told()], [true, ['kept 1']]);
+  assert.equal(woken.sort(), ['kept', 'lost']);
+  mirror.learn('kept', { id: 'kept', run: 3 } as ScenarioDoc, first + 1);
+  assert.equal(told(), ['kept 3'], 'what the restored store tells is newer now');
+  over.abort();
+  broken.reject(new Error('over'));
   await running;
 });
 

@@ -2,7 +2,9 @@
  * Every scenario's committed document, kept current by a watch of the state bucket: what listings and waits are made of.
  *
  * G1 An older revision never replaces a newer one; what a command's answer told is seen at once, before the watch brings it.
- * G2 A record that cannot be read is reported and hides no other: its scenario stays as it was last read.
+ * G2 A record that cannot be read is reported and hides no other: its scenario stays as the watch last told it.
+ * G3 A watch that begins anew knows nothing of the one before: the store may have been put back, and its revisions mean others
+ *    now. What was known is shown until the new watch is current, and then forgotten.
  */
 import type { ScenarioDoc } from '../../domain/scenario-doc.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -14,12 +16,16 @@ import { decodeRecord } from '../runtime/record-codec.ts';
 const PREFIX = 'scenario.';
 const AGAIN_MS = 500;
 
+type Docs = Map<string, { readonly doc: ScenarioDoc | null; readonly revision: number }>;
+
 export class ScenarioMirror {
   readonly #store: StateStore;
   readonly #clock: Clock;
   readonly #onGone: (id: string, lastRun: number, lastSeq: number) => void;
   readonly #report: (key: string, error: unknown) => void;
-  readonly #docs = new Map<string, { readonly doc: ScenarioDoc | null; readonly revision: number }>();
+  #docs: Docs = new Map();
+  /** G3: what a watch has told that is not current yet. */
+  #coming: Docs | null = null;
   /** Every id that was ever seen, sorted; null when one has come. */
   #order: readonly string[] | null = null;
   readonly #waiters = new Map<string, Set<() => void>>();
@@ -41,27 +47,30 @@ export class ScenarioMirror {
 
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      this.#coming = new Map();
       try {
         for await (const change of this.#store.watch(signal)) {
-          if (change.kind === 'current') this.current = true;
+          if (change.kind === 'current') this.#show();
           else if (change.kind === 'entry' && change.entry.key.startsWith(PREFIX)) {
             const { key, value, revision } = change.entry;
             const record = this.#read(key, value);
             if (record === null) continue;
             const id = key.slice(PREFIX.length);
-            this.learn(id, visible(record), revision);
+            this.#note(this.#coming ?? this.#docs, id, visible(record), revision);
             const { lastRun, lastSeq } = (record.state === null ? record.remnant : undefined) ?? {};
             if (typeof lastRun === 'number' && typeof lastSeq === 'number')
               await whenThereIsRoom(() => this.#onGone(id, lastRun, lastSeq), this.#clock, signal); // J4
           } else if (change.kind === 'deleted' && change.key.startsWith(PREFIX)) {
             const id = change.key.slice(PREFIX.length);
-            this.learn(id, null, change.revision);
-            this.#docs.delete(id); // nothing older is under way any more: its tombstone has stood for long
+            const docs = this.#coming ?? this.#docs;
+            this.#note(docs, id, null, change.revision);
+            docs.delete(id); // nothing older is under way any more: its tombstone has stood for long
           }
         }
       } catch (error) {
         if (signal.aborted) return;
         this.current = false;
+        this.#coming = null;
         await this.#clock.sleep(AGAIN_MS, signal).catch(() => {});
         if (signal.aborted) return;
         if (!(error instanceof Error)) throw error;
@@ -79,11 +88,26 @@ export class ScenarioMirror {
     }
   }
 
-  /** G1 */
+  /** G3 */
+  #show(): void {
+    this.#docs = this.#coming ?? this.#docs;
+    this.#coming = null;
+    this.#order = null;
+    this.current = true;
+    for (const waiters of [...this.#waiters.values()]) for (const wake of waiters) wake();
+  }
+
   learn(id: string, doc: ScenarioDoc | null, revision: number): void {
-    const known = this.#docs.get(id);
+    this.#note(this.#docs, id, doc, revision);
+    if (this.#coming !== null) this.#note(this.#coming, id, doc, revision);
+  }
+
+  /** G1 */
+  #note(docs: Docs, id: string, doc: ScenarioDoc | null, revision: number): void {
+    const known = docs.get(id);
     if (known !== undefined && known.revision >= revision) return;
-    this.#docs.set(id, { doc, revision });
+    docs.set(id, { doc, revision });
+    if (docs !== this.#docs) return;
     if (known === undefined) this.#order = null;
     for (const wake of this.#waiters.get(id) ?? []) wake();
   }
