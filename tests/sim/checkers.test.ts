@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { toJson } from '../../src/domain/json.ts';
 import { BUCKETS, kvSubject, STREAMS, SUBJECTS } from '../../src/domain/subjects.ts';
-import { CHECKERS, PROMISES, type Promise_ } from './checkers.ts';
+import { CHECKERS, PROMISES, type PromiseName } from './checkers.ts';
 import { FAULTS, OPERATIONS, Weather } from './faults.ts';
 import { type Ending, type Event, type Evidence, History, type StoredRecord } from './history.ts';
 import { addOutcome, emptyCells, emptyReport } from './report.ts';
@@ -20,7 +20,14 @@ const command = (atMs: number, verb: string, body: unknown = {}): Strike => ({
 const PLAN: Plan = {
   ...quietPlan(1, [{ name: 'n1', roles: ['orchestrator', 'runner', 'api'], slots: 4, wallOffsetMs: 0, rate: 1 }]),
   scenarios: [
-    { id: 'a', frames: FRAMES, poison: null, onFrameError: 'fail', restart: { intensity: 5, periodMs: 60_000 } },
+    {
+      id: 'a',
+      frames: FRAMES,
+      poison: null,
+      onFrameError: 'fail',
+      wanted: 'completed',
+      restart: { intensity: 5, periodMs: 60_000 },
+    },
   ],
   strikes: [
     command(0, 'start', request),
@@ -74,9 +81,19 @@ const launched = (attempt: number): Event => ({
   atMs: 0,
   index: 0,
 });
+const letterOf = (verb: string, seq: number, headers: Readonly<Record<string, string>>): Event => ({
+  kind: 'stored',
+  stream: STREAMS.mailbox,
+  subject: SUBJECTS.mailboxStored(0, 'scenario', 'a', 'cmd', verb),
+  seq,
+  headers,
+  body: Buffer.from('{}'),
+  atMs: 0,
+  index: 0,
+});
 const calmOf = (events: readonly Event[]): number => events.findIndex(event => event.kind === 'calm');
 
-const BROKEN: Readonly<Record<Promise_, Readonly<Record<string, () => Evidence>>>> = {
+const BROKEN: Readonly<Record<PromiseName, Readonly<Record<string, () => Evidence>>>> = {
   'every selected frame once and in order': {
     'a batch is missing': () => withEvents(events => without(events, stored(events, LOG, '"kind":"frames"')[1])),
     'a batch comes twice': () =>
@@ -118,19 +135,20 @@ const BROKEN: Readonly<Record<Promise_, Readonly<Record<string, () => Evidence>>
         }));
         return [...events, { ...first, body: toJson({ ...record, outbox }) } as Event];
       }),
-    'a command is never looked at': () =>
+    'a command is never looked at': () => withEvents(events => [...events, letterOf('stop', 1_000, {})]),
+    'a stop is thrown away': () =>
+      withEvents(events => {
+        const at = events.findIndex(event => isStored(event, DOC, '"state":"active"'));
+        const record = recordIn(events[at] as Event);
+        const letter = letterOf('stop', 1_000, {});
+        const ignored = { ...events[at], body: toJson({ ...record, cursor: 1_000, outbox: [] }) } as Event;
+        return [...events.slice(0, at + 1), letter, ignored, ...events.slice(at + 1)];
+      }),
+    'an answer tells of what was not done yet': () =>
       withEvents(events => [
         ...events,
-        {
-          kind: 'stored',
-          stream: STREAMS.mailbox,
-          subject: SUBJECTS.mailboxStored(0, 'scenario', 'a', 'cmd', 'stop'),
-          seq: 1_000,
-          headers: {},
-          body: Buffer.from('{}'),
-          atMs: 0,
-          index: 0,
-        },
+        letterOf('stop', 1_000, { 'Troupe-Id': 'request.r1' }),
+        { kind: 'answered', request: 'r1', changed: true, problem: null, atMs: 0, index: 0 },
       ]),
     'one that nobody can carry out is not refused': () =>
       withEvents(events =>
@@ -205,13 +223,33 @@ const BROKEN: Readonly<Record<Promise_, Readonly<Record<string, () => Evidence>>
   },
   'each projection equals the log': {
     'a frame is missing': () =>
-      withEnding({ shown: run.evidence.ending.shown.map(shown => ({ ...shown, frames: shown.frames.slice(1) })) }),
+      withEnding({
+        shown: run.evidence.ending.shown.map(shown => ({ ...shown, predictions: shown.predictions.slice(1) })),
+      }),
+    'a detection is lost': () =>
+      withEnding({
+        shown: run.evidence.ending.shown.map(shown => ({
+          ...shown,
+          predictions: shown.predictions.map((prediction, i) =>
+            i === 3 ? { ...prediction, detections: [] } : prediction,
+          ),
+        })),
+      }),
+    'there is nothing of a run': () => withEnding({ shown: [] }),
+    'there is something of a run that was removed': () =>
+      withEnding({
+        shown: run.evidence.ending.shown.flatMap(shown => [shown, { ...shown, run: 7 }]),
+      }),
+    'a list is empty': () => withEnding({ mirrored: [] }),
     'the end is missing': () =>
       withEnding({ shown: run.evidence.ending.shown.map(shown => ({ ...shown, ended: false })) }),
     'a list is behind': () =>
       withEnding({ mirrored: run.evidence.ending.mirrored.map(listed => ({ ...listed, state: 'active' })) }),
   },
-  'no orphan': { 'a runner is left': () => withEnding({ alive: ['a.1.0.1@n1#1'] }) },
+  'no orphan': {
+    'a runner is left': () =>
+      withEvents(events => events.filter(event => event.kind !== 'died' || !event.process.startsWith('a.1.0.2'))),
+  },
   'no actor meets a defect': { 'one has': () => withEnding({ defects: ['a defect'] }) },
 };
 
@@ -255,6 +293,7 @@ test('a failing plan is made small: only what breaks the promise is left', async
     frames: FRAMES,
     poison: 3,
     onFrameError: 'fail',
+    wanted: 'completed',
     restart: { intensity: 5, periodMs: 1 },
   } as const;
   const failed = await simulate({ ...PLAN, scenarios: [...PLAN.scenarios, poisoned], strikes });

@@ -5,6 +5,7 @@
  * HI1 What a restored store has lost has not happened (`standing`); what processes did meanwhile has (`all`).
  */
 import type { LogRecord } from '../../src/domain/log-record.ts';
+import type { Prediction } from '../../src/domain/prediction.ts';
 import type { ScenarioDoc } from '../../src/domain/scenario-doc.ts';
 import { BUCKETS, kvKey, kvStream, logKey, mailboxTokens, STREAMS } from '../../src/domain/subjects.ts';
 import type { Plan } from './storm.ts';
@@ -100,7 +101,7 @@ export interface ShownRun {
   readonly node: string;
   readonly scenario: string;
   readonly run: number;
-  readonly frames: readonly number[];
+  readonly predictions: readonly Prediction[];
   readonly ended: boolean;
 }
 
@@ -108,7 +109,6 @@ export interface ShownRun {
 export interface Ending {
   readonly converged: boolean;
   readonly tookMs: number;
-  readonly alive: readonly string[];
   readonly shown: readonly ShownRun[];
   /** State of every scenario in each API node's mirror. */
   readonly mirrored: readonly {
@@ -201,8 +201,8 @@ export class History {
     });
   }
 
-  letters(): readonly Letter[] {
-    return this.#standing.flatMap(event => {
+  letters(events: readonly Event[] = this.#standing): readonly Letter[] {
+    return events.flatMap(event => {
       if (event.kind !== 'stored' || event.stream !== STREAMS.mailbox) return [];
       const { to, class: cls, verb } = mailboxTokens(event.subject);
       const { atMs, index, seq, headers, body } = event;

@@ -1,5 +1,5 @@
 /** What many runs say together: which promises were broken by which seeds, and how often each fault was met at each operation. */
-import { PROMISES, type Promise_ } from './checkers.ts';
+import { PROMISES, type PromiseName } from './checkers.ts';
 import { FAULTS, type Fault, OPERATIONS, type Operation } from './faults.ts';
 import type { Outcome, Violation } from './simulate.ts';
 
@@ -45,7 +45,7 @@ const count = ({ met }: Report, cell: string, times: number): void => {
   met[cell] = (met[cell] ?? 0) + times;
 };
 
-export const failuresOf = ({ failures }: Report, promise: Promise_): readonly Failure[] =>
+export const failuresOf = ({ failures }: Report, promise: PromiseName): readonly Failure[] =>
   failures.filter(({ violations }) => violations.some(violation => violation.promise === promise));
 
 /** Cells of the table that no run met. */

@@ -4,24 +4,28 @@
  * SI1 A run is a function of its plan: no real time, no chance but the seed's, nothing left over from the run before.
  */
 import type { ScenarioVerb } from '../../src/actors/ports/gateway.ts';
-import type { ScenarioDoc } from '../../src/domain/scenario-doc.ts';
-import { CHECKERS, type Promise_ } from './checkers.ts';
+import { type ScenarioDoc, transitions } from '../../src/domain/scenario-doc.ts';
+import { CHECKERS, type PromiseName } from './checkers.ts';
 import type { Decision } from './faults.ts';
 import { type Ending, type Evidence } from './history.ts';
-import { type Deed, type Plan, requestOf } from './storm.ts';
+import { type Deed, type Plan, requestOf, type ScenarioPlan } from './storm.ts';
 import { Trace } from './trace.ts';
-import { World } from './world.ts';
+import { FRAME_MS, World } from './world.ts';
 
-/** The most that everything may take when nothing goes wrong any more. */
-export const CALM_MS = 240_000;
+/**
+ * The most that everything may take when nothing goes wrong any more, beside the videos themselves: what is late arrives (6 s), a
+ * dead owner is told and its partitions are claimed (10 s), a stalled runner is told (15 s), is put off once (10 s), its longest
+ * back-off (2 s), and a shutdown that nobody answers (5 s).
+ */
+const CALM_MS = 50_000;
 const LOOK_MS = 1_000;
-/** For what is still on its way when everything is done. */
+/** For what is still on its way when faults end, and when everything is done. */
 const END_MS = 6_000;
-/** Somebody asks again for what he wants at each such look. */
-const ASK_LOOKS = 5;
+/** For a runner that was left: its node is told again and again. */
+const LEFT_MS = 20_000;
 
 export interface Violation {
-  readonly promise: Promise_;
+  readonly promise: PromiseName;
   readonly what: string;
 }
 
@@ -48,7 +52,7 @@ export async function simulate(plan: Plan): Promise<Outcome> {
     const ending = await settle(world);
     const evidence = { plan, history: world.history, ending };
     const violations = Object.entries(CHECKERS).flatMap(([promise, check]) =>
-      check(evidence).map(what => ({ promise: promise as Promise_, what })),
+      check(evidence).map(what => ({ promise: promise as PromiseName, what })),
     );
     return { plan, violations, met: world.weather.met, trace, evidence };
   } finally {
@@ -149,9 +153,12 @@ function command(world: World, { scenario, verb, body, way }: Extract<Deed, { ki
 async function settle(world: World): Promise<Ending> {
   const { clock, plan } = world;
   const calmAt = clock.monotonic();
+  await clock.advance(END_MS);
+  const boundMs = CALM_MS + plan.scenarios.reduce((sum, { frames }) => sum + frames * FRAME_MS, 0);
+  const seen = new Map<string, string>();
   let done = false;
-  for (let look = 0; !done && clock.monotonic() < calmAt + CALM_MS; look++) {
-    if (look % ASK_LOOKS === 0) await wish(world);
+  while (!done && clock.monotonic() < calmAt + boundMs) {
+    await wish(world, seen);
     await clock.advance(LOOK_MS);
     done = await isDone(world);
   }
@@ -164,32 +171,42 @@ async function settle(world: World): Promise<Ending> {
     done = await isDone(world);
   }
   await clock.advance(END_MS);
+  if (world.runners().length > 0) await clock.advance(LEFT_MS);
   return { ...endingOf(world), converged: done, tookMs };
 }
 
-/** Whatever is not completed is to go on; what is not there any more is to begin anew. */
-async function wish(world: World): Promise<void> {
+/** Somebody asks for what he wants, once, and again only where it has come to rest anew and is not that. */
+async function wish(world: World, seen: Map<string, string>): Promise<void> {
   const docs = await docsOf(world);
   for (const scenario of world.plan.scenarios) {
-    const { id, poison } = scenario;
+    const { id, wanted } = scenario;
     const doc = docs.get(id) ?? null;
-    if (doc?.outcome === 'completed' && doc.state === 'inactive' && doc.deleting === null) continue;
-    if (poison !== null && doc?.outcome === 'failed') continue;
-    const body = doc === null ? requestOf(scenario) : {};
-    world.publish(`troupe.cmd.scenario.${id}.start`, JSON.stringify(body));
+    const rest =
+      doc === null ? 'not there' : doc.state === 'inactive' ? `${transitions(doc).at(-1)?.n}` : 'not at rest';
+    if (rest === seen.get(id)) continue;
+    seen.set(id, rest);
+    if (isAsWanted(scenario, doc)) continue;
+    const order = (verb: string, body: unknown): void =>
+      world.publish(`troupe.cmd.scenario.${id}.${verb}`, JSON.stringify(body));
+    if (wanted === 'completed') order('start', doc === null ? requestOf(scenario) : {});
+    else if (doc?.state !== 'inactive') order('stop', {});
+    else order('delete', {});
   }
 }
 
 async function isDone(world: World): Promise<boolean> {
-  if (world.runners().length > 0) return false;
   const docs = await docsOf(world);
-  for (const { id, poison } of world.plan.scenarios) {
-    const doc = docs.get(id) ?? null;
-    if (doc?.state !== 'inactive' || doc.deleting !== null) return false;
-    if (doc.segments.some(segment => segment.reaping.length > 0)) return false;
-    if (doc.outcome !== 'completed' && !(poison !== null && doc.outcome === 'failed')) return false;
-  }
-  return world.nodes.length === world.plan.nodes.length;
+  return (
+    world.plan.scenarios.every(scenario => isAsWanted(scenario, docs.get(scenario.id) ?? null)) &&
+    world.nodes.length === world.plan.nodes.length
+  );
+}
+
+function isAsWanted({ wanted, poison }: ScenarioPlan, doc: ScenarioDoc | null): boolean {
+  if (doc === null) return wanted !== 'completed';
+  if (wanted === 'deleted' || doc.state !== 'inactive' || doc.deleting !== null) return false;
+  if (doc.segments.some(segment => segment.reaping.length > 0)) return false;
+  return wanted === 'stopped' || doc.outcome === 'completed' || (poison !== null && doc.outcome === 'failed');
 }
 
 async function docsOf(world: World): Promise<ReadonlyMap<string, ScenarioDoc | null>> {
@@ -199,19 +216,19 @@ async function docsOf(world: World): Promise<ReadonlyMap<string, ScenarioDoc | n
 }
 
 function endingOf(world: World): Omit<Ending, 'converged' | 'tookMs'> {
-  const lives = world.history.logs().filter(life => !life.purged);
   return {
-    alive: world.runners().map(({ process }) => process.name),
     shown: world.nodes.flatMap(({ plan: { name } }) => {
       const projection = world.projection(name);
       if (projection === null) return [];
-      return lives.map(({ scenario, run }) => ({
-        node: name,
-        scenario,
-        run,
-        frames: [...projection.pages(scenario, run, 0)].flatMap(page => page.map(({ frame }) => frame)),
-        ended: projection.heads(scenario, run).some(({ ended }) => ended),
-      }));
+      return world.plan.scenarios.flatMap(({ id }) =>
+        projection.runs(id).map(run => ({
+          node: name,
+          scenario: id,
+          run,
+          predictions: [...projection.pages(id, run, 0)].flat(),
+          ended: projection.heads(id, run).some(({ ended }) => ended),
+        })),
+      );
     }),
     mirrored: world.nodes.flatMap(({ plan: { name }, mirror }) =>
       [...(mirror?.list() ?? [])].map(({ id, state, run }) => ({ node: name, id, state, run })),

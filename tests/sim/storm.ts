@@ -11,6 +11,8 @@ export interface ScenarioPlan {
   /** The frame at which every decoder fails; null: none. */
   readonly poison: number | null;
   readonly onFrameError: 'fail' | 'skip';
+  /** What somebody wants of it when the storm is over. */
+  readonly wanted: 'completed' | 'stopped' | 'deleted';
   readonly restart: { readonly intensity: number; readonly periodMs: number };
 }
 
@@ -87,16 +89,18 @@ export function planOf(seed: number): Plan {
   const between = (least: number, most: number): number => Math.round(least + random.float() * (most - least));
   const pick = <T>(items: readonly T[]): T => items[below(items.length)] as T;
 
+  const wanted = (): ScenarioPlan['wanted'] => (chance(0.7) ? 'completed' : chance(0.5) ? 'stopped' : 'deleted');
   const scenarios: ScenarioPlan[] = ['a', 'b', 'c'].slice(0, 1 + below(3)).map(id => ({
     id,
     frames: between(10, 50),
     poison: null,
     onFrameError: chance(0.2) ? 'skip' : 'fail',
+    wanted: wanted(),
     restart: chance(0.3) ? { intensity: 3, periodMs: 60_000 } : { intensity: 1000, periodMs: 1000 },
   }));
   if (chance(0.15)) {
     const restart = { intensity: pick([0, 2, 1000]), periodMs: 60_000 };
-    scenarios.push({ id: 'p', frames: 30, poison: below(20), onFrameError: 'fail', restart });
+    scenarios.push({ id: 'p', frames: 30, poison: below(20), onFrameError: 'fail', wanted: wanted(), restart });
   }
   const skewed = chance(0.3);
   const mirrors = chance(0.4);

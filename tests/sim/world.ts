@@ -54,7 +54,7 @@ import type { NodePlan, Plan } from './storm.ts';
 import { Trace } from './trace.ts';
 
 /** Mean time between two frames: so slow that a storm meets the same video many times. */
-const FRAME_MS = 150;
+export const FRAME_MS = 150;
 const ENGINE = { decoder: 'scripted', onnxruntime: 'scripted', provider: 'cpu', cpu: 'any' };
 const MODEL: ModelInfo = {
   name: 'scripted',

@@ -30,7 +30,7 @@ export function stopOrder({ history }: Evidence): readonly string[] {
     const id = event.filter.split('.')[2] ?? '';
     const before = commits.findLast(commit => commit.id === id && commit.index < event.index)?.doc ?? null;
     // Afterwards, too: an order that was given twice arrives late.
-    if (before !== null && before.deleting === null && !isAnOldOne(lives, id, event.index))
+    if (before !== null && before.deleting === null && !findsNothing(lives, id, event.index))
       found.push(`${id}: its logs are removed while it is ${before.state}`);
   }
   const lastRuns = new Map<string, number>();
@@ -49,5 +49,5 @@ export function stopOrder({ history }: Evidence): readonly string[] {
 }
 
 /** Nothing was there to be removed. */
-const isAnOldOne = (lives: ReturnType<Evidence['history']['logs']>, id: string, index: number): boolean =>
+const findsNothing = (lives: ReturnType<Evidence['history']['logs']>, id: string, index: number): boolean =>
   !lives.some(life => life.scenario === id && (life.lines[0]?.index ?? index) < index);
