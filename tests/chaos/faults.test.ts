@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert';
 import { isRunning } from '../support/processes.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { Harness, PATIENCE_MS } from './harness.ts';
-import { broken, movesOf } from './promises.ts';
+import { attemptsOf, broken, movesOf } from './promises.ts';
 
 const REQUEST = { source: { uri: 'test_videos/test_video.mp4' }, model: 'shapes', sampling: { to: 299 } };
 const test = suite('single faults');
@@ -50,10 +50,10 @@ async function assertWhole(id: string): Promise<void> {
   assert.is(doc.outcome, 'completed', JSON.stringify(doc.error));
   assert.ok((await exported(id)) === undisturbed, `${id} is byte-identical to an undisturbed run`);
   const log = harness.log.filter(({ key }) => key.scenario === id);
-  const moves = () => movesOf(harness.facts, id);
+  const moves = () => movesOf(harness, id);
   await waitUntil('its end is stated', () => moves().at(-1)?.to === 'inactive');
   const left = { id, log, moves: moves(), history: doc.history, outcome: doc.outcome, threshold: doc.spec.threshold };
-  assert.equal(broken({ ...left, expected: undisturbed }), []);
+  assert.equal(broken({ ...left, ...attemptsOf(harness, id), expected: undisturbed }), []);
   assert.equal(harness.findings, []);
 }
 

@@ -7,6 +7,9 @@
  * CH2 Every process of the cluster is known, however deep: the nodes' TMPDIR is handed down to all that they start.
  * CH3 A node that ends while it starts is started again, as a service manager would. One that had served and ends by itself is a
  *     finding.
+ * CH4 When something was committed is told by the commit itself, which holds the facts of it that are still to be stated. The state
+ *     bucket keeps the last record of each scenario alone: where a commit was replaced before it was read, the next one that
+ *     holds the fact tells, and where none does the fact itself, which is stated before anything is sent that follows from it.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,12 +20,14 @@ import { decodeRecord } from '../../src/actors/runtime/record-codec.ts';
 import { fromJson } from '../../src/domain/json.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { ScenarioDoc } from '../../src/domain/scenario-doc.ts';
-import { BUCKETS, partitionOf, STREAMS } from '../../src/domain/subjects.ts';
+import { BUCKETS, kvKey, kvStream, kvSubject, partitionOf, STREAMS } from '../../src/domain/subjects.ts';
 import { connect, type Nats } from '../../src/infra/nats/connection.ts';
 import { natsJournal } from '../../src/infra/nats/journal.ts';
+import { readOrdered } from '../../src/infra/nats/ordered-read.ts';
 import { natsPredictionLog } from '../../src/infra/nats/prediction-log.ts';
 import { provision } from '../../src/infra/nats/provision.ts';
 import { natsStateStore } from '../../src/infra/nats/state-store.ts';
+import { deliveredAt } from '../../src/infra/nats/stored-message.ts';
 import { root } from '../../src/infra/process/assets.ts';
 import { entry } from '../../src/infra/process/entry.ts';
 import { type Child, startChild } from '../support/child.ts';
@@ -100,6 +105,8 @@ export class Harness implements AsyncDisposable {
   readonly scenarios = new Map<string, ScenarioDoc>();
   readonly log: LogEntry[] = [];
   readonly facts: Fact[] = [];
+  /** By key of a fact: when the commit was stored that it is of, by the server's clock (CH4). */
+  readonly committedAt = new Map<string, number>();
   /** What should not have happened, as sentences. */
   readonly findings: string[] = [];
   /** null: the store's disk is not to be filled. */
@@ -446,10 +453,17 @@ export class Harness implements AsyncDisposable {
       this.#reading.push(done);
     };
     keep('the state', async () => {
-      for await (const change of natsStateStore(nats, BUCKETS.state).watch(over)) {
-        if (change.kind !== 'entry' || !change.entry.key.startsWith('scenario.')) continue;
-        const { state } = decodeRecord(change.entry.value);
-        if (state !== null) this.scenarios.set(change.entry.key.slice('scenario.'.length), state as ScenarioDoc);
+      const filter = kvSubject(BUCKETS.state, 'scenario.>');
+      const range = { stream: kvStream(BUCKETS.state), filter, fromSeq: 1 };
+      for await (const message of readOrdered(nats, range, over)) {
+        if (message.data.length === 0) continue; // a deletion
+        const { state, outbox } = decodeRecord(message.data);
+        for (const outgoing of outbox) {
+          const key = outgoing.kind === 'journal' ? factKey(outgoing.body as Fact['body']) : null;
+          if (key !== null && !this.committedAt.has(key)) this.committedAt.set(key, deliveredAt(message));
+        }
+        if (state !== null)
+          this.scenarios.set(kvKey(BUCKETS.state, message.subject).slice('scenario.'.length), state as ScenarioDoc);
       }
     });
     keep('the claims', async () => {
@@ -470,13 +484,15 @@ export class Harness implements AsyncDisposable {
           scenario,
           type,
           at,
-          key: `${String(said['id'])} ${String(said['causationId'])}`,
+          key: factKey(said),
           body: said,
         });
       }
     });
   }
 }
+
+const factKey = (body: Fact['body']): string => `${String(body['id'])} ${String(body['causationId'])}`;
 
 export const runnerName = (pid: number): string => `troupe runner ${pid}`;
 

@@ -6,7 +6,7 @@ import type { LogRecord, Position } from '../../src/domain/log-record.ts';
 import { predictionLine } from '../../src/domain/prediction.ts';
 import type { ScenarioState } from '../../src/domain/scenario.ts';
 import { endRecord, framesRecord, openRecord } from '../support/log-records.ts';
-import { broken, type Left, type Moved } from './promises.ts';
+import { broken, type Left, type Moved, movesOf } from './promises.ts';
 
 const test = suite('broken promises');
 const START_MS = 1_000;
@@ -65,6 +65,8 @@ const left = (log: readonly LogRecord[] = whole, more: Partial<Left> = {}): Left
   history: moves,
   outcome: 'completed',
   threshold: 0.25,
+  deaths: [],
+  gaveUpAt: [],
   expected: `${lines.join('\n')}\n`,
   ...more,
 });
@@ -72,6 +74,32 @@ const left = (log: readonly LogRecord[] = whole, more: Partial<Left> = {}): Left
 const instead = (index: number, ...records: readonly LogRecord[]): Left => left(whole.toSpliced(index, 1, ...records));
 const without = (index: number): Left => instead(index);
 const also = (index: number, record: LogRecord): Left => left(whole.toSpliced(index, 0, record));
+
+const deathsOf = (...attempts: readonly number[]) => attempts.map(attempt => ({ attempt, at: 1006.2 }));
+
+test('PR8: five attempts without a frame since the start are enough to give up, whatever earlier ones did', () => {
+  const deaths = [{ attempt: 2, at: 1002 }, ...deathsOf(5, 6, 7, 8, 9)];
+  assert.equal(broken(left(whole, { deaths, gaveUpAt: [1006.5] })), []);
+});
+
+test('PR6: a transition was when its commit was stored; a fact that was stated later does not excuse what came between', () => {
+  const facts = moves.map(({ key, at, from, to }) => ({
+    scenario: 'cam',
+    type: 'state',
+    at: at + 500,
+    key,
+    body: { from, to },
+  }));
+  const committedAt = new Map(moves.map(({ key, at }) => [key, at]));
+  assert.equal(movesOf({ facts, committedAt }, 'cam'), moves);
+  const early = new Map([...committedAt].map(([key, at]) => [key, at === 1009 ? 1006.5 : at]));
+  const found = broken(left(whole, { moves: movesOf({ facts, committedAt: early }, 'cam') }));
+  assert.match(found.join(), 'PR6 cam: it became inactive over a log that had frames last');
+  assert.equal(
+    movesOf({ facts, committedAt: new Map() }, 'cam').map(({ at }) => at),
+    moves.map(({ at }) => at + 500),
+  );
+});
 
 test('a run that keeps every promise breaks none, also when its facts were stored twice', () => {
   assert.equal(broken(left()), []);
@@ -152,6 +180,16 @@ for (const [name, wrong, promise] of [
     'a result is missing',
     left(whole, { expected: `${[...lines, predictionLine({ frame: 10, ptsMs: null, detections: [] })].join('\n')}\n` }),
     /^PR7 cam: it has 10 results of 11/,
+  ],
+  [
+    'it gives up too soon',
+    left(whole, { deaths: [{ attempt: 2, at: 1002 }, ...deathsOf(5, 6, 7, 8)], gaveUpAt: [1006.5] }),
+    /^PR8 cam: it gave up after 4 attempts/,
+  ],
+  [
+    'it gives up though one of the last attempts got somewhere',
+    left(whole, { deaths: deathsOf(4, 5, 6, 7, 8), gaveUpAt: [1006.5] }),
+    /^PR8 cam: it gave up over attempts 4, 5, 6, 7, 8, of which 4 had committed frames/,
   ],
 ] as const)
   test(`${promise.source.slice(1, 4)}: ${name}`, () => {

@@ -9,9 +9,11 @@
  * PR5 States go along the machine, each from where the one before went, and the same way as the scenario itself tells it.
  * PR6 `inactive` only when the log holds `end` or `closed`, with nothing written after it before the next start (L5).
  * PR7 Who is `completed` has exactly one `end`, and the frames that an undisturbed run has, each with the same result.
+ * PR8 Who gives up has had as many attempts in a row, since it was started, as that takes, and the log has no frame of any of them.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { LogEntry } from '../../src/actors/ports/prediction-log.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
 import type { LogRecord, Position } from '../../src/domain/log-record.ts';
 import { atThreshold, predictionLine } from '../../src/domain/prediction.ts';
 import type { ScenarioState } from '../../src/domain/scenario.ts';
@@ -20,7 +22,7 @@ import type { ScenarioState } from '../../src/domain/scenario.ts';
 export interface Moved {
   /** Equal for a fact that was stored twice. */
   readonly key: string;
-  /** Wall clock of the server when it was stored, ms. */
+  /** Wall clock of the server when it was committed, or, where that is not known, stated, ms. */
   readonly at: number;
   readonly from: ScenarioState | null;
   readonly to: ScenarioState;
@@ -35,14 +37,42 @@ export interface Stated {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-export const movesOf = (facts: readonly Stated[], id: string): Moved[] =>
+/** What was found: facts, and by their keys when they were committed, where that is known. */
+export interface Found {
+  readonly facts: readonly Stated[];
+  readonly committedAt: ReadonlyMap<string, number>;
+}
+
+export const movesOf = ({ facts, committedAt }: Found, id: string): Moved[] =>
   facts.flatMap(({ scenario, type, key, at, body }) =>
     scenario === id && type === 'state'
-      ? [{ key, at, from: body['from'] as Moved['from'], to: body['to'] as Moved['to'] }]
+      ? [{ key, at: committedAt.get(key) ?? at, from: body['from'] as Moved['from'], to: body['to'] as Moved['to'] }]
       : [],
   );
 
-export interface Left {
+/** A scenario that gave up, in its own words: started again it goes on, as it does for a user. */
+export const GAVE_UP = /attempts in a row committed no new frame/;
+
+/** What scenarios state of attempts that ended without an end. */
+export interface Attempts {
+  readonly deaths: readonly { readonly attempt: number; readonly at: number }[];
+  /** When it gave up. */
+  readonly gaveUpAt: readonly number[];
+}
+
+export function attemptsOf({ facts, committedAt }: Found, id: string): Attempts {
+  const own = facts.filter(({ scenario }) => scenario === id);
+  const when = ({ key, at }: Stated): number => committedAt.get(key) ?? at;
+  const isDeath = ({ type, body }: Stated): boolean =>
+    type === 'lost' || (type === 'exited' && body['result'] === null);
+  const isGivingUp = ({ type, body }: Stated): boolean => type === 'failed' && GAVE_UP.test(String(body['message']));
+  return {
+    deaths: own.filter(isDeath).map(fact => ({ attempt: Number(fact.body['attempt']), at: when(fact) })),
+    gaveUpAt: own.filter(isGivingUp).map(when),
+  };
+}
+
+export interface Left extends Attempts {
   readonly id: string;
   readonly log: readonly LogEntry[];
   readonly moves: readonly Moved[];
@@ -65,7 +95,7 @@ const NEXT: Readonly<Record<ScenarioState, readonly ScenarioState[]>> = {
 
 /** @returns a sentence for each promise that does not hold */
 export function broken(left: Left): string[] {
-  return [...ofLog(left.log), ...ofStates(left), ...ofEnd(left), ...ofResult(left)].map(
+  return [...ofLog(left.log), ...ofStates(left), ...ofEnd(left), ...ofResult(left), ...ofGivingUp(left)].map(
     sentence => `${sentence.slice(0, 3)} ${left.id}: ${sentence.slice(4)}`,
   );
 }
@@ -160,4 +190,18 @@ function* ofResult({ log, outcome, threshold, expected }: Left): Generator<strin
   const at = lines.findIndex((line, i) => line !== wanted[i]);
   if (at !== -1) yield `PR7 result ${at} is ${lines[at]}, undisturbed it is ${wanted[at]}`;
   else if (lines.length !== wanted.length) yield `PR7 it has ${lines.length} results of ${wanted.length}`;
+}
+
+function* ofGivingUp({ log, moves, deaths, gaveUpAt }: Left): Generator<string> {
+  for (const at of gaveUpAt) {
+    const startedAt = moves.findLast(move => move.to === 'init_startup' && move.at < at)?.at ?? 0;
+    const since = deaths.filter(death => death.at >= startedAt && death.at <= at);
+    const attempts = [...new Set(since.map(({ attempt }) => attempt))].slice(-LIMITS.fruitlessAttempts);
+    if (attempts.length < LIMITS.fruitlessAttempts) yield `PR8 it gave up after ${attempts.length} attempts`;
+    const committed = log.find(
+      ({ record, at: storedAt }) => record.kind === 'frames' && attempts.includes(record.attempt) && storedAt <= at,
+    );
+    if (committed !== undefined)
+      yield `PR8 it gave up over attempts ${attempts.join(', ')}, of which ${committed.record.attempt} had committed frames`;
+  }
 }

@@ -15,7 +15,7 @@ import type { ScenarioDoc } from '../../src/domain/scenario-doc.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { type Harness, PATIENCE_MS } from './harness.ts';
 import { cellName, type Strike, type Volley } from './plan.ts';
-import { broken, movesOf } from './promises.ts';
+import { attemptsOf, broken, GAVE_UP, movesOf } from './promises.ts';
 
 /** Short ones: recorded video with B-frames and without, every frame and some, from the start and from within. */
 const KINDS: readonly { readonly name: string; readonly request: Readonly<Record<string, unknown>> }[] = [
@@ -33,10 +33,8 @@ const AT_ONCE = 2;
 /** How long a strike waits for somebody to be there. */
 const SOMEBODY_MS = 3_000;
 
-/** Any number of restarts: what ends a scenario here is only that none of them got anywhere (X6). */
+/** Any number of restarts: what ends a scenario here is only that none of them got anywhere (X6): that is looked for in the log (PR8). */
 const RESTARTS = { intensity: 1000, periodMs: 60_000 };
-/** X6, in the words of a scenario that gave up: started again it goes on, as it does for a user. */
-const GAVE_UP = /attempts in a row committed no new frame/;
 
 interface Job {
   readonly id: string;
@@ -466,7 +464,8 @@ export class Storm {
       return broken({
         id,
         log: harness.log.filter(({ key }) => key.scenario === id),
-        moves: movesOf(harness.facts, id),
+        moves: movesOf(harness, id),
+        ...attemptsOf(harness, id),
         history: doc?.history ?? [],
         outcome: doc?.outcome ?? null,
         threshold: doc?.spec.threshold ?? 0,
