@@ -1,9 +1,16 @@
-/** Frame times as ffmpeg prints them, however they are cut into chunks and whatever became of a line. */
+/**
+ * Frame times as ffmpeg prints them, however they are cut into chunks and whatever became of a line.
+ *
+ * A count that begins anew is taken as it is: what was lost or came twice just before is found at the end of the video only, where
+ * there must be as many times as pictures (D2 of ffmpeg-decoder.ts).
+ */
 import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { TroupeError } from '../../src/domain/errors.ts';
 import { frameTimes } from '../../src/infra/video/frame-times.ts';
+import { fuzz, missing, told } from './edge.ts';
+import { frameTimesEdge } from './edges/frame-times.ts';
 import { inChunks } from './scripted-media.ts';
 
 const test = suite('frame times');
@@ -67,13 +74,23 @@ for (const [fault, apply] of Object.entries(FAULTS)) {
       const at = place % lines.length;
       if (fault.endsWith('twice') && at < 2) return;
       const text = apply(lines, at).join('\n');
-      const told = await read(fault.startsWith('it ends') ? text : `${text}\n`, sizes);
-      assert.equal(told.times, times.slice(0, told.times.length));
-      if (told.error !== null) assert.is((told.error as TroupeError).code, 'decode_failed');
-      assert.ok(told.error === null || told.error instanceof TroupeError);
+      const got = await read(fault.startsWith('it ends') ? text : `${text}\n`, sizes);
+      assert.equal(got.times, times.slice(0, got.times.length));
+      if (got.error !== null) assert.is((got.error as TroupeError).code, 'decode_failed');
+      assert.ok(got.error === null || got.error instanceof TroupeError);
     });
     await fc.assert(damaged, { seed: SEED, numRuns: 100 });
   });
 }
+
+test(`${frameTimesEdge.promise} (${frameTimesEdge.cases} cases from seed ${SEED}, and the corpus)`, async () => {
+  const report = await fuzz(frameTimesEdge, { cases: frameTimesEdge.cases, seed: SEED });
+  console.log(`\n  ${told(report)}`);
+  assert.equal(
+    report.failures.map(({ of }) => of),
+    [],
+  );
+  assert.equal(missing(frameTimesEdge, report), []);
+});
 
 test.run();

@@ -17,8 +17,10 @@ export const TIMES_FILTER =
 const LINE = /^frame:(\d+)\s+pts:(NOPTS|-?\d{1,19})\s/;
 
 /**
- * Milliseconds with 3 decimals, or null where the frame has no time. ffmpeg counts its lines: a frame's time is that frame's, or
- * there is none. Where it builds its filters anew (the pixel format changes) it begins to count anew.
+ * Milliseconds with 3 decimals, or null where the frame has no time. ffmpeg counts its lines: while the count goes on, a frame's time
+ * is that frame's. Where it builds its filters anew (the pixel format changes) it begins to count anew, and a line that was lost or
+ * came twice just there is not noticed here: only the end is then refused, which has more pictures than times or fewer (D2 of
+ * ffmpeg-decoder.ts).
  */
 export async function* frameTimes(side: Readable): AsyncGenerator<number | null, void> {
   let due = 0;

@@ -1,4 +1,4 @@
-/** Lines of a child's output, as they come; only as fast as they are asked for. */
+/** Lines of a child's output, as they come; only as fast as they are asked for. Which they are depends on no cut between chunks. */
 import type { Readable } from 'node:stream';
 import { TroupeError } from '../../domain/errors.ts';
 
@@ -11,12 +11,16 @@ export async function* textLines(stream: Readable): AsyncGenerator<string, void>
   for await (const text of stream as AsyncIterable<string>) {
     const lines = (partial + text).split('\n');
     partial = lines.pop() ?? '';
-    if (partial.length > LONGEST_LINE) {
-      throw new TroupeError(
-        'decode_failed',
-        'a media tool wrote no lines where lines are expected. Run `npm run setup`.',
-      );
-    }
-    yield* lines;
+    for (const line of lines) yield bounded(line);
+    bounded(partial);
   }
+}
+
+function bounded(line: string): string {
+  if (line.length > LONGEST_LINE)
+    throw new TroupeError(
+      'decode_failed',
+      'a media tool wrote no lines where lines are expected. Run `npm run setup`.',
+    );
+  return line;
 }
