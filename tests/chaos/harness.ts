@@ -43,6 +43,8 @@ import type { Shape } from './plan.ts';
 /** Everything that a slow and crowded machine may need; whoever waits this long has found something. */
 export const PATIENCE_MS = 120_000;
 const ANSWER_MS = 5_000;
+/** Between two looks that cost others something: a request to each API node, or a walk through /proc. */
+export const LOOK_MS = 50;
 
 /** A scenario's fact as it was stored. */
 export interface Fact {
@@ -342,6 +344,7 @@ export class Harness implements AsyncDisposable {
         return true;
       },
       PATIENCE_MS,
+      LOOK_MS,
     );
     const [answer] = answers;
     if (answer === undefined || answer.status >= 300)

@@ -13,7 +13,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ScenarioDoc } from '../../src/domain/scenario-doc.ts';
 import { waitUntil } from '../support/wait-until.ts';
-import { type Harness, PATIENCE_MS } from './harness.ts';
+import { type Harness, LOOK_MS, PATIENCE_MS } from './harness.ts';
 import { cellName, type Strike, type Volley } from './plan.ts';
 import { attemptsOf, broken, GAVE_UP, movesOf } from './promises.ts';
 
@@ -241,7 +241,7 @@ export class Storm {
   /** @throws with everything that is known, when it waits in vain */
   async #patiently(sentence: string, predicate: () => Promise<boolean>): Promise<void> {
     try {
-      await waitUntil(sentence, predicate, PATIENCE_MS);
+      await waitUntil(sentence, predicate, PATIENCE_MS, LOOK_MS);
     } catch (error) {
       const { harness } = this;
       const open = this.jobs.filter(job => !job.done).map(job => JSON.stringify({ ...job, doc: this.#doc(job.id) }));
@@ -351,6 +351,7 @@ export class Storm {
         return now !== null;
       },
       SOMEBODY_MS,
+      LOOK_MS,
     ).catch(() => {});
     return found[0] ?? null;
   }
