@@ -228,8 +228,12 @@ export async function take<T>(count: number, read: (signal: AbortSignal) => Asyn
   return items;
 }
 
-/** Reads on in the background. */
-export function collect<T>(read: (signal: AbortSignal) => AsyncIterable<T>): { items: T[]; stop(): Promise<void> } {
+/** Reads on in the background; `ended` fails as the read does. */
+export function collect<T>(read: (signal: AbortSignal) => AsyncIterable<T>): {
+  items: T[];
+  ended: Promise<void>;
+  stop(): Promise<void>;
+} {
   const items: T[] = [];
   const reading = new AbortController();
   const done = (async () => {
@@ -239,6 +243,7 @@ export function collect<T>(read: (signal: AbortSignal) => AsyncIterable<T>): { i
   done.catch(() => false);
   return {
     items,
+    ended: done,
     stop: async () => {
       reading.abort();
       await done;

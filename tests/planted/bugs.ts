@@ -1289,8 +1289,8 @@ export const BUGS: readonly PlantedBug[] = [
     id: 'restored-stream-read-from-beyond-its-end',
     promise: 'a stream that was restored to an earlier state is not read on from beyond its end',
     file: 'src/infra/nats/ordered-read.ts',
-    before: 'state.last_seq >= last.seq && (await isThere(nats, stream, last))',
-    after: '(await isThere(nats, stream, last))',
+    before: 'state.last_seq >= last.seq && (await isThere(nats, range, last))',
+    after: '(await isThere(nats, range, last))',
     caughtBy: {
       file: 'tests/nats/recovery.test.ts',
       name: 'OR3: a read of a stream that was restored to before what was read fails instead of skipping',
@@ -1300,8 +1300,8 @@ export const BUGS: readonly PlantedBug[] = [
     id: 'restored-stream-read-on',
     promise: 'a stream that was restored, and has grown again, is not read on as if it were the same',
     file: 'src/infra/nats/ordered-read.ts',
-    before: 'return message === null || storedAt(message.timestamp) === at;',
-    after: 'return message === null || storedAt(message.timestamp) >= 0;',
+    before: 'if (message !== null) return storedAt(message.timestamp) === at;',
+    after: 'if (message !== null) return storedAt(message.timestamp) >= 0;',
     caughtBy: {
       file: 'tests/nats/recovery.test.ts',
       name: 'OR3: a read of a stream that was restored to before what was read, and has grown past it since, fails instead of skipping',

@@ -288,7 +288,7 @@ export class SimProcess {
       put: (key, value, expected) => this.#write('store.put', WRITE, () => real.put(key, value, expected)),
       delete: (key, expected) => this.#write('store.delete', WRITE, () => real.delete(key, expected)),
       tidy: minAgeMs => this.#write('store.tidy', READ, () => real.tidy(minAgeMs)),
-      watch: signal => this.#follow('store.watch', signal, reading => real.watch(reading)),
+      watch: (signal, certain) => this.#follow('store.watch', signal, reading => real.watch(reading, certain)),
     };
   }
 

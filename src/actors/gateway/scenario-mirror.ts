@@ -49,7 +49,7 @@ export class ScenarioMirror {
     while (!signal.aborted) {
       this.#coming = new Map();
       try {
-        for await (const change of this.#store.watch(signal)) {
+        for await (const change of this.#store.watch(signal, true)) {
           if (change.kind === 'current') this.#show();
           else if (change.kind === 'entry' && change.entry.key.startsWith(PREFIX)) {
             const { key, value, revision } = change.entry;

@@ -33,6 +33,10 @@ export interface StateStore {
    * @throws a retryable TroupeError: what is left is removed by a later call
    */
   tidy(minAgeMs: number): Promise<void>;
-  /** Ends when the signal aborts; throws when the watch is lost beyond recovery. */
-  watch(signal: AbortSignal): AsyncIterable<StateChange>;
+  /**
+   * Ends when the signal aborts; throws when the watch is lost beyond recovery.
+   * @param certain throws also where, after a broken connection, nothing tells whether the bucket is still the one that was
+   *   read: for who begins anew at no cost and would otherwise keep for ever what a store that was put back has lost
+   */
+  watch(signal: AbortSignal, certain?: boolean): AsyncIterable<StateChange>;
 }

@@ -155,15 +155,16 @@ export class MemoryServer {
           markers.delete(seq);
         }
       },
-      async *watch(signal): AsyncGenerator<StateChange, void, void> {
+      async *watch(signal, certain = false): AsyncGenerator<StateChange, void, void> {
         const begun = stream.lastSeq;
+        const given = begun === 0 ? null : { seq: begun, life: stream.get(begun)?.life ?? stream.life };
         for (const message of stream.retained()) {
           if (signal.aborted) return;
           if (isDeleted(message)) mark(message.seq, message.subject);
           else if (stream.get(message.seq) !== null) yield { kind: 'entry', entry: entryOf(message) };
         }
         yield { kind: 'current' };
-        for await (const message of stream.read(kvSubject(bucket, '>'), begun + 1, signal, link, begun)) {
+        for await (const message of stream.read(kvSubject(bucket, '>'), begun + 1, signal, link, given, certain)) {
           const { key, revision } = entryOf(message);
           if (isDeleted(message)) yield { kind: 'deleted', key, revision };
           else yield { kind: 'entry', entry: entryOf(message) };

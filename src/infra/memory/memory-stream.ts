@@ -7,8 +7,9 @@
  * MS3 Readers get every message retained when they come to it, in order, each once; nobody waits for a slow one.
  * MS4 While a proposal for a subject is under way, another conditional append to it is refused without a verdict (10164 of a
  *    stream with replicas). When it is applied it is judged like any other.
- * MS5 A reader whose connection broke goes on behind the last message it was given. A stream that ends before that one is
- *    another stream: the read fails.
+ * MS5 A reader whose connection broke goes on behind the last message it was given. A stream that ends before that one, has
+ *    another in its place, or up to there one that was stored later, is another stream: the read fails. Who asks to be certain
+ *    fails also when that message is no longer there, which tells nothing.
  */
 import { MailboxFull, WriteConflict, WriteRetry } from '../../actors/ports/write-outcome.ts';
 import { ALWAYS, type Link } from './link.ts';
@@ -19,7 +20,12 @@ export interface StoredMessage {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
   readonly at: number;
+  /** How often the store had been put back when it was stored. */
+  readonly life: number;
 }
+
+/** MS5: a message that a reader was given. */
+export type Given = Pick<StoredMessage, 'seq' | 'life'>;
 
 export interface StreamLimits {
   /** Messages per subject; Infinity for any number. */
@@ -62,6 +68,7 @@ export class MemoryStream {
   readonly #proposed = new Map<string, number>();
   readonly #stored: (message: StoredMessage) => void;
   #lastSeq = 0;
+  #life = 0;
 
   /** @param stored told of every message, when it is stored */
   constructor(now: () => number, limits: StreamLimits, stored: (message: StoredMessage) => void = () => {}) {
@@ -73,6 +80,11 @@ export class MemoryStream {
 
   get lastSeq(): number {
     return this.#lastSeq;
+  }
+
+  /** How often the store was put back. */
+  get life(): number {
+    return this.#life;
   }
 
   /** 0 when empty. */
@@ -103,7 +115,8 @@ export class MemoryStream {
     }
     this.#lastSeq += 1;
     const seq = this.#lastSeq;
-    const slot = { seq, subject, headers: { ...headers }, body: body.slice(), at: this.#now(), removed: false };
+    const stored = { seq, subject, headers: { ...headers }, body: body.slice(), at: this.#now(), life: this.#life };
+    const slot = { ...stored, removed: false };
     this.#slots.push(slot);
     same.push(slot);
     this.#bySubject.set(subject, same);
@@ -151,7 +164,7 @@ export class MemoryStream {
   /** MS1 */
   copy(): StreamCopy {
     return {
-      messages: this.retained().map(({ seq, subject, headers, body, at }) => ({ seq, subject, headers, body, at })),
+      messages: this.retained().map(message => ({ ...message })),
       lastSeq: this.#lastSeq,
     };
   }
@@ -160,6 +173,7 @@ export class MemoryStream {
   putBack({ messages, lastSeq }: StreamCopy): void {
     this.#slots = messages.map(message => ({ ...message, removed: false }));
     this.#removed = 0;
+    this.#life += 1;
     this.#lastSeq = lastSeq;
     this.#proposed.clear();
     this.#bySubject.clear();
@@ -173,7 +187,7 @@ export class MemoryStream {
 
   /**
    * MS3, MS5. Ends when the signal aborts.
-   * @param given the last sequence that the reader has, when it has one
+   * @param given the last message that the reader has, when it has one
    * @throws StreamReplaced
    */
   async *read(
@@ -181,7 +195,8 @@ export class MemoryStream {
     fromSeq: number,
     signal: AbortSignal,
     link: Link = ALWAYS,
-    given: number | null = null,
+    given: Given | null = null,
+    certain = false,
   ): AsyncGenerator<StoredMessage, void, void> {
     const wants = subjectFilter(filter);
     let next = fromSeq;
@@ -191,9 +206,9 @@ export class MemoryStream {
       if (!link.connected) await link.online(signal);
       if (session !== link.session) {
         session = link.session;
-        if (last !== null && this.#lastSeq < last)
+        if (last !== null && !this.#goesOn(last, certain))
           throw new StreamReplaced('the stream is not the one that was read before');
-        next = last === null ? fromSeq : last + 1;
+        next = last === null ? fromSeq : last.seq + 1;
       }
       const message = this.#from(next);
       if (message === undefined) {
@@ -202,9 +217,17 @@ export class MemoryStream {
       }
       next = message.seq + 1;
       if (!wants(message.subject)) continue;
-      last = message.seq;
+      last = message;
       yield message;
     }
+  }
+
+  /** MS5 */
+  #goesOn({ seq, life }: Given, certain: boolean): boolean {
+    if (this.#lastSeq < seq) return false;
+    const there = this.get(seq);
+    if (there !== null) return there.life === life;
+    return !certain && !this.retained().some(message => message.seq < seq && message.life > life);
   }
 
   #drop(slot: Slot): void {

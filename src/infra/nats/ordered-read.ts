@@ -5,11 +5,13 @@
  * OR2 Whatever the server may have sent into a broken connection is asked for again: a consumer is never resumed, a new one
  *     starts after the last message handed on. (The client's own ordered consumer notices a loss only at the next message.)
  * OR3 A stream that was replaced, or restored to before what was read, is an error: its sequence numbers mean other messages now.
- *    It may have grown past that again: then it has another message, of another time, where the last one was that was handed on.
+ *    It may have grown past that again: then it has another message, of another time, where the last one was that was handed on;
+ *    or, when that one is gone, messages before its place that are later than it was, and would be skipped. Where all of them
+ *    are gone, too, as may be with one message per subject, nothing tells: an error only for who asks to be certain.
  * OR4 A reader that is slow holds back the server: at most `natsReadAhead` messages are under way or in memory.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { JsMsg } from '@nats-io/jetstream';
+import { AckPolicy, DeliverPolicy, type JsMsg } from '@nats-io/jetstream';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Nats } from './connection.ts';
 import { ask, isStreamNotFound, streamInfo } from './outcome.ts';
@@ -20,6 +22,8 @@ export interface Range {
   /** Stored subjects; wildcards allowed. */
   readonly filter: string;
   readonly fromSeq: number;
+  /** OR3. */
+  readonly certain?: boolean;
 }
 
 /** OR3. */
@@ -78,11 +82,12 @@ interface Met {
 }
 
 /** OR2: a new consumer, tried until there is one; null when the signal aborted first. */
-async function open(nats: Nats, { stream, filter }: Range, startSeq: number, last: Met | null, signal: AbortSignal) {
+async function open(nats: Nats, range: Range, startSeq: number, last: Met | null, signal: AbortSignal) {
+  const { stream, filter } = range;
   while (!signal.aborted) {
     try {
       const { created, state } = await ask(nats, () => streamInfo(nats, stream));
-      const goesOn = last === null || (state.last_seq >= last.seq && (await isThere(nats, stream, last)));
+      const goesOn = last === null || (state.last_seq >= last.seq && (await isThere(nats, range, last)));
       const consumer = await ask(nats, () =>
         nats.js.consumers.get(stream, { filter_subjects: filter, opt_start_seq: startSeq, inactive_threshold: 30_000 }),
       );
@@ -96,7 +101,25 @@ async function open(nats: Nats, { stream, filter }: Range, startSeq: number, las
 }
 
 /** OR3: and no other message in its place. It may have gone, as purged and replaced ones do. */
-async function isThere(nats: Nats, stream: string, { seq, at }: Met): Promise<boolean> {
-  const message = await ask(nats, () => nats.jsm.streams.getMessage(stream, { seq }));
-  return message === null || storedAt(message.timestamp) === at;
+async function isThere(nats: Nats, range: Range, { seq, at }: Met): Promise<boolean> {
+  const message = await ask(nats, () => nats.jsm.streams.getMessage(range.stream, { seq }));
+  if (message !== null) return storedAt(message.timestamp) === at;
+  return range.certain !== true && !(await isOvertaken(nats, range, { seq, at }));
+}
+
+/** OR3: whether what is later than a message that is gone has sequences before it. A new consumer tells where it would begin. */
+async function isOvertaken(nats: Nats, { stream, filter }: Range, { seq, at }: Met): Promise<boolean> {
+  const { name, delivered, num_pending } = await ask(nats, () =>
+    nats.jsm.consumers.add(stream, {
+      ack_policy: AckPolicy.None,
+      deliver_policy: DeliverPolicy.StartTime,
+      opt_start_time: new Date(at + 1).toISOString(),
+      filter_subject: filter,
+      inactive_threshold: 30_000_000_000, // ns
+      mem_storage: true,
+    }),
+  );
+  nats.request(() => nats.jsm.consumers.delete(stream, name)).catch(() => false);
+  // With nothing pending it may be a copy that lags, and nothing would be skipped.
+  return num_pending > 0 && delivered.stream_seq + 1 < seq;
 }

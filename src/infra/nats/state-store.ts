@@ -88,7 +88,7 @@ export function natsStateStore(nats: Nats, bucket: string): StateStore {
       return tidying;
     },
 
-    async *watch(signal): AsyncGenerator<StateChange, void, void> {
+    async *watch(signal, certain = false): AsyncGenerator<StateChange, void, void> {
       // SS4
       let newest = await last('>');
       let current = newest === null;
@@ -98,7 +98,7 @@ export function natsStateStore(nats: Nats, bucket: string): StateStore {
       if (current) yield { kind: 'current' };
       const over = new AbortController();
       const reading = AbortSignal.any([signal, over.signal]);
-      const messages = readOrdered(nats, { stream, filter: kvSubject(bucket, '>'), fromSeq: 1 }, reading);
+      const messages = readOrdered(nats, { stream, filter: kvSubject(bucket, '>'), fromSeq: 1, certain }, reading);
       try {
         for (let next = messages.next(); ; ) {
           const got = current ? await next : await Promise.race([next, delay(LOOK_AGAIN_MS, null, { ref: false })]);
