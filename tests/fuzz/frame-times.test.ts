@@ -9,8 +9,6 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { TroupeError } from '../../src/domain/errors.ts';
 import { frameTimes } from '../../src/infra/video/frame-times.ts';
-import { fuzz, missing, told } from './edge.ts';
-import { frameTimesEdge } from './edges/frame-times.ts';
 import { inChunks } from './scripted-media.ts';
 
 const test = suite('frame times');
@@ -82,15 +80,5 @@ for (const [fault, apply] of Object.entries(FAULTS)) {
     await fc.assert(damaged, { seed: SEED, numRuns: 100 });
   });
 }
-
-test(`${frameTimesEdge.promise} (${frameTimesEdge.cases} cases from seed ${SEED}, and the corpus)`, async () => {
-  const report = await fuzz(frameTimesEdge, { cases: frameTimesEdge.cases, seed: SEED });
-  console.log(`\n  ${told(report)}`);
-  assert.equal(
-    report.failures.map(({ of }) => of),
-    [],
-  );
-  assert.equal(missing(frameTimesEdge, report), []);
-});
 
 test.run();
