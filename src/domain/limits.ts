@@ -73,6 +73,8 @@ export const LIMITS = {
   trialBytes: 4 * 1024 * KIB * KIB,
   trialMs: 10_000,
   trialStartMs: 30_000,
+  /** A model whose trial is killed each time for this long is to blame: others' need of memory passes. */
+  trialKilledMs: 120_000,
   /** Who asks for a model waits this long for its trial, and is told then that it goes on. */
   trialWaitMs: 2_000,
   trialAgainMs: 60_000,

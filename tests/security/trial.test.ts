@@ -12,7 +12,7 @@ import { ENGINE } from '../../src/infra/inference/onnxruntime.ts';
 import { integerField as int, lengthField as part } from '../../src/infra/inference/protobuf.ts';
 import { modelTrial } from '../../src/infra/inference/trial.ts';
 import { asset } from '../../src/infra/process/assets.ts';
-import { findSandbox } from '../../src/infra/process/sandbox.ts';
+import { findSandbox, type Sandbox } from '../../src/infra/process/sandbox.ts';
 import { answersIn } from '../../src/infra/video/media-process.ts';
 import { attribute, floats, integers, node, onnxModel } from '../inference/onnx-model.ts';
 import { rejection } from '../inference/refusal.ts';
@@ -131,13 +131,31 @@ test('TR5: a kill while a model is being tried says nothing about it, a crash do
   }
 });
 
-test('TR5: a model that is killed from outside whenever it is tried is refused at the third time', async () => {
+test('TR5: a model that is killed from outside whenever it is tried is refused at the third time, when that went on for long enough', async () => {
   const dies = `process.once('message', () => process.kill(process.pid, 'SIGKILL')); process.send({ kind: 'ready' });`;
   writeFileSync(at('oom-killer'), `#!${process.execPath}\n${dies}\n`, { mode: 0o700 });
-  const trial = await modelTrial({ sandbox: { level: 'limits', prlimit: at('oom-killer'), bwrap: null }, known: [] });
+  const killer: Sandbox = { level: 'limits', prlimit: at('oom-killer'), bwrap: null };
+  for (const [killedForMs, third] of [
+    [0, 'model_unsupported'],
+    [LIMITS.trialKilledMs, 'unavailable'],
+  ] as const) {
+    const trial = await modelTrial({ sandbox: killer, known: [], killedForMs });
+    const models = await openModelCatalog({ dirs: [], roots: [folder], trial });
+    for (const code of ['unavailable', 'unavailable', third] as const)
+      await rejection(models.resolve(at('good.onnx')), code, /was ended \(SIGKILL\)\. Is the machine short of memory/);
+  }
+});
+
+test('TR5: a kill and then a trial whose time is over are one doubt each, not two of a kind', async () => {
+  const marker = JSON.stringify(at('was-killed'));
+  const dies = `const fs = require('node:fs'); process.once('message', () => { if (fs.existsSync(${marker})) setInterval(() => {}, 1000); else { fs.writeFileSync(${marker}, ''); process.kill(process.pid, 'SIGKILL'); } }); process.send({ kind: 'ready' });`;
+  writeFileSync(at('killed-then-late'), `#!${process.execPath}\n${dies}\n`, { mode: 0o700 });
+  const slow: Sandbox = { level: 'limits', prlimit: at('killed-then-late'), bwrap: null };
+  const trial = await modelTrial({ sandbox: slow, known: [], timeMs: 300 });
   const models = await openModelCatalog({ dirs: [], roots: [folder], trial });
-  for (const code of ['unavailable', 'unavailable', 'model_unsupported'] as const)
-    await rejection(models.resolve(at('good.onnx')), code, /was ended \(SIGKILL\)\. Is the machine short of memory/);
+  await rejection(models.resolve(at('good.onnx')), 'unavailable', /SIGKILL/);
+  await rejection(models.resolve(at('good.onnx')), 'unavailable', /did not load and run once/);
+  await rejection(models.resolve(at('good.onnx')), 'model_unsupported', /did not load and run once/);
 });
 
 test('TR3: a model that worked may be used although that cannot be kept, which is said once', async () => {

@@ -8,8 +8,8 @@
  *     Those that ship are known from the start.
  * TR4 A refusal holds for a while, so that asking again costs nothing; then it is tried again. What is known waits for no trial.
  * TR5 Only what the model did is `model_unsupported`, and for good: onnxruntime refuses it, it takes too much memory, it crashes
- *     the process, its time is over twice in a row, or it is killed from outside three times in a row: so ends, where nothing
- *     bounds its memory, one that takes all there is. What the machine may be to blame for is `unavailable` and passes.
+ *     the process, its time is over twice in a row, or it is killed from outside three times in a row, over minutes: so
+ *     ends, where nothing bounds its memory, one that takes all there is; others fill a machine for a shorter time. What the machine may be to blame for is `unavailable` and passes.
  */
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { constants } from 'node:os';
@@ -38,6 +38,12 @@ type TrialOutcome =
 /** TR5: how often in a row says that it is the model. */
 const TELLING = { late: 2, killed: 3 } as const;
 
+interface Doubt {
+  readonly kind: string;
+  readonly times: number;
+  readonly sinceMs: number;
+}
+
 /** Versions of onnxruntime that models worked with, by the models' hashes. */
 const Tried = Type.Record(Type.String(), Type.String());
 
@@ -46,6 +52,8 @@ export interface TrialOptions {
   /** Files of what was tried; what works is added to the last one. One that is not there, or is no such file, holds nothing. */
   readonly known: readonly string[];
   readonly timeMs?: number;
+  /** TR5: from the first kill in a row to the one that tells. */
+  readonly killedForMs?: number;
   /** What does not keep a model from being used. */
   readonly report?: (error: unknown) => void;
 }
@@ -55,14 +63,15 @@ export async function modelTrial({
   sandbox,
   known,
   timeMs = LIMITS.trialMs,
+  killedForMs = LIMITS.trialKilledMs,
   report = () => {},
 }: TrialOptions): Promise<(model: LocalModel) => Promise<void>> {
   const tried = new Map<string, string>();
   for (const file of known) for (const [hash, version] of Object.entries(await read(file))) tried.set(hash, version);
   const own = known.at(-1);
   const refused = new Map<string, { readonly error: TroupeError; readonly untilMs: number }>();
-  /** How often in a row models were late or killed when they were tried last. */
-  const doubts = new Map<string, number>();
+  /** How models ended that were late or killed when they were tried last: how often in a row, and since when. */
+  const doubts = new Map<string, Doubt>();
   const trying = new Map<string, Promise<void>>();
   let last: Promise<unknown> = Promise.resolve();
   let unkept = false;
@@ -81,11 +90,18 @@ export async function modelTrial({
   const attempt = async (model: LocalModel): Promise<void> => {
     const { sha256 } = model.info;
     const outcome = await runOnce(model, sandbox, timeMs);
-    const doubt = (doubts.get(sha256) ?? 0) + 1;
+    const before = doubts.get(sha256);
     doubts.delete(sha256);
     if (outcome.kind === 'works') return keep(sha256);
     const { kind, message } = outcome;
-    if (kind === 'passing' || (kind !== 'fails' && doubt < TELLING[kind])) {
+    const now = performance.now();
+    const goesOn = before?.kind === kind;
+    const doubt = { kind, times: goesOn ? before.times + 1 : 1, sinceMs: goesOn ? before.sinceMs : now };
+    const tells =
+      kind === 'fails' ||
+      (kind === 'late' && doubt.times >= TELLING.late) ||
+      (kind === 'killed' && doubt.times >= TELLING.killed && now - doubt.sinceMs >= killedForMs);
+    if (!tells) {
       if (doubts.size >= LIMITS.trialRefusals) doubts.clear();
       if (kind !== 'passing') doubts.set(sha256, doubt);
       const text = `${model.file} could not be tried to the end, and is tried again: ${message}`;
