@@ -45,6 +45,9 @@ export const LIMITS = {
   warmModels: 16,
   /** Messages an owner takes from its partition's mailbox and has not processed yet; then it reads no further. */
   partitionQueue: 512,
+  /** A stray message whose refusal cannot be stored is tried again so often and for so long; then it is left to the next owner. */
+  rejectAgainMs: 500,
+  rejectMs: 30_000,
   /** The server's `max_payload`. */
   payloadBytes: 1024 * KIB,
   /** A batch of the log is flushed at the first of these three, an attempt's first result at once (L7). */

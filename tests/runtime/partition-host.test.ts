@@ -155,6 +155,24 @@ test('O3: what cannot be refused now stays in the mailbox and is refused by the 
   assert.is((await bank.retained()).length, 0);
 });
 
+test('O3, O6: a refusal that cannot be stored for long is left to the next owner, and holds up nobody', async () => {
+  const bank = new Bank();
+  const append = async (): Promise<never> => {
+    throw new WriteRetry('no leader');
+  };
+  const owner = await bank.claim({ journal: { ...bank.journal, append } });
+  await bank.mailbox.send({
+    to: { kind: 'nobody', id: 'x' },
+    class: 'cmd',
+    verb: 'v',
+    headers: {},
+    body: Buffer.from(''),
+  });
+  await bank.clock.advance(LIMITS.rejectMs + 1_000);
+  assert.equal(owner.reports, ['reject: no leader']);
+  assert.is((await bank.retained()).length, 1);
+});
+
 test('O3: a refusal that cannot be stored just now is stored later, by the same owner', async () => {
   const bank = new Bank();
   let refusals = 0;

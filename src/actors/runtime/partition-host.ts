@@ -37,8 +37,6 @@ export interface PartitionClaim {
 
 /** How often a host that hands over looks whether its actors have done. */
 const IDLE_POLL_MS = 2;
-/** A refusal that cannot be stored just now is tried again after this. */
-const AGAIN_MS = 500;
 
 export class PartitionHost {
   readonly partition: number;
@@ -307,17 +305,18 @@ export class PartitionHost {
   }
 }
 
-/** O3: again and again, while it fails for now. @throws what does not pass; the signal's reason */
+/** O3: again and again, while it fails for now, and not for longer (O6). @throws what does not pass; the signal's reason */
 async function untilItPasses(work: () => Promise<void>, clock: Clock, signal: AbortSignal): Promise<void> {
+  const deadline = clock.monotonic() + LIMITS.rejectMs;
   for (;;) {
     signal.throwIfAborted();
     try {
       await work();
       return;
     } catch (error) {
-      if (!isPassing(error)) throw error;
+      if (!isPassing(error) || clock.monotonic() >= deadline) throw error;
     }
-    await clock.sleep(AGAIN_MS, signal);
+    await clock.sleep(LIMITS.rejectAgainMs, signal);
   }
 }
 
