@@ -47,7 +47,7 @@ function worldOf(seed: number, runners: readonly string[]): World {
   return new World(quietPlan(seed, [node('o1', 'orchestrator'), ...runners.map(name => node(name, 'runner'))]));
 }
 
-const command = (world: World, verb: string, body: unknown = {}): void =>
+const command = (world: World, verb: string, body: unknown = {}): boolean =>
   world.publish(`troupe.cmd.scenario.cam.${verb}`, JSON.stringify(body));
 const lastOf = async (world: World): Promise<LogRecord | undefined> =>
   (await world.server.predictionLog().last(KEY)).entry?.record;

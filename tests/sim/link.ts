@@ -3,16 +3,18 @@
  *
  * LK1 What is sent into a cut that nobody has noticed yet is not lost: it arrives when the cut is healed, as TCP's does.
  * LK2 What is under way when the connection breaks has no answer any more, and may have arrived.
+ * LK3 What is read comes when the cut is healed: whoever has not noticed it learns nothing meanwhile.
+ * LK4 A pending proposal is one write's: it begins when that write reaches the server, whenever that is.
  */
 import type { Link } from '../../src/infra/memory/link.ts';
 
 export class SimLink implements Link {
   connected = true;
   session = 1;
-  /** Nothing passes, in either direction. */
-  cut = false;
-  /** When the next conditional write is to be applied. */
-  pending: Promise<void> | null = null;
+  /** When the write that reaches the server now is to be applied. */
+  #pending: Promise<void> | null = null;
+  #cut = false;
+  readonly #readers = new Set<() => void>();
   readonly #waiting = new Set<() => void>();
   readonly #breaks = new Set<() => void>();
   /** LK1: what waits for the cut to be healed. */
@@ -23,6 +25,27 @@ export class SimLink implements Link {
     if (!this.connected) return;
     if (this.cut) this.#held.push(work);
     else work();
+  }
+
+  /** Nothing passes, in either direction. */
+  get cut(): boolean {
+    return this.#cut;
+  }
+
+  set cut(is: boolean) {
+    this.#cut = is;
+    if (is) return;
+    const waiting = [...this.#readers];
+    this.#readers.clear();
+    for (const tell of waiting) tell();
+  }
+
+  /** LK3: resolves when the cut is healed, or when the signal aborts. */
+  mended(signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#readers.add(resolve);
+    signal.addEventListener('abort', () => resolve(), { once: true });
+    return promise;
   }
 
   heal(): void {
@@ -71,10 +94,18 @@ export class SimLink implements Link {
     return promise;
   }
 
+  /** LK4 */
+  withProposal<T>(applied: Promise<void>, act: () => Promise<T>): Promise<T> {
+    this.#pending = applied;
+    try {
+      return act();
+    } finally {
+      this.#pending = null;
+    }
+  }
+
   proposal(): Promise<void> | null {
-    const { pending } = this;
-    this.pending = null;
-    return pending;
+    return this.#pending;
   }
 
   #connect(): void {

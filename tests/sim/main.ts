@@ -17,7 +17,10 @@ const HELP = `Runs the whole control plane in one process, on a virtual clock, u
   --seeds N   how many (2000)      --from S   the first (1)      --jobs J   processes
   --seed S    one, with trace      --shrink   make it small      --help     this
 
-Exits with 1 when a promise was broken; the last lines name the seeds.`;
+Exits with 1 when a promise was broken, the last lines name the seeds; and when 2,000 seeds or more leave a fault or a strike unmet.`;
+
+/** So many meet every fault at every operation. */
+const ALL_CELLS_SEEDS = 2_000;
 
 const { values } = parseArgs({
   options: {
@@ -94,5 +97,5 @@ async function many(): Promise<void> {
   if (empty.length > 0) console.log(`never met: ${empty.join(', ')}`);
   for (const line of verdicts(report)) console.log(line);
   for (const { seed } of report.failures.slice(0, 10)) console.log(`npm run sim -- --seed ${seed} --shrink`);
-  process.exitCode = report.failures.length === 0 ? 0 : 1;
+  process.exitCode = report.failures.length === 0 && (empty.length === 0 || seeds < ALL_CELLS_SEEDS) ? 0 : 1;
 }

@@ -192,9 +192,9 @@ export class SimProcess {
       throw words.unanswered();
     }
     if (fault === 'pending') {
-      this.link.pending = this.#pause(this.share(operation) * MOST_LATE_MS);
-      this.#exchange(words, act).catch(() => false); // nobody hears of it
-      this.link.pending = null;
+      const delayMs = this.share(operation) * MOST_LATE_MS;
+      const propose = (): Promise<T> => this.link.withProposal(this.#pause(delayMs), act);
+      this.#exchange(words, propose).catch(() => false); // nobody hears of it
       await this.#pause(100);
       await this.alive();
       throw words.unanswered();
@@ -250,6 +250,9 @@ export class SimProcess {
     this.#reads.add(reading);
     try {
       for await (const item of read(reading.signal)) {
+        await this.alive();
+        while (this.link.cut && !reading.signal.aborted) await this.link.mended(reading.signal); // LK3
+        if (reading.signal.aborted) break;
         await this.alive();
         const fault = this.fault(operation);
         if (fault === 'broken') throw new StreamReplaced('simulated: the read is lost');

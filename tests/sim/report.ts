@@ -2,6 +2,7 @@
 import { PROMISES, type PromiseName } from './checkers.ts';
 import { FAULTS, type Fault, OPERATIONS, type Operation } from './faults.ts';
 import type { Outcome, Violation } from './simulate.ts';
+import { STRIKES } from './storm.ts';
 
 export interface Failure {
   readonly seed: number;
@@ -23,13 +24,13 @@ export const emptyReport = (): Report => ({ seeds: 0, virtualMs: 0, failures: []
 
 const MOST_WORDS = 8;
 
-export function addOutcome(report: Report, { plan, violations, met, trace, evidence }: Outcome): void {
+export function addOutcome(report: Report, { plan, violations, met, struck, trace, evidence }: Outcome): void {
   report.seeds += 1;
   report.virtualMs += plan.stormMs + evidence.ending.tookMs + plan.nightMs;
   report.hashes[plan.seed] = trace.hash;
   if (violations.length > 0) report.failures.push({ seed: plan.seed, violations: violations.slice(0, MOST_WORDS) });
   for (const { operation, fault } of met) count(report, `${operation} ${fault}`, 1);
-  for (const { deed } of plan.strikes) count(report, `strike ${deed.kind}`, 1);
+  for (const kind of struck) count(report, `strike ${kind}`, 1);
 }
 
 export function addReport(report: Report, other: Report): void {
@@ -48,11 +49,12 @@ const count = ({ met }: Report, cell: string, times: number): void => {
 export const failuresOf = ({ failures }: Report, promise: PromiseName): readonly Failure[] =>
   failures.filter(({ violations }) => violations.some(violation => violation.promise === promise));
 
-/** Cells of the table that no run met. */
+/** Faults and strikes that met nobody in any run. */
 export const emptyCells = ({ met }: Report): readonly string[] =>
-  OPERATIONS.flatMap(operation => FAULTS[operation].map(fault => `${operation} ${fault}`)).filter(
-    cell => met[cell] === undefined,
-  );
+  [
+    ...OPERATIONS.flatMap(operation => FAULTS[operation].map(fault => `${operation} ${fault}`)),
+    ...STRIKES.map(kind => `strike ${kind}`),
+  ].filter(cell => met[cell] === undefined);
 
 const COLUMNS: readonly Fault[] = [...new Set(OPERATIONS.flatMap((operation): readonly Fault[] => FAULTS[operation]))];
 
@@ -67,8 +69,7 @@ export function* table(report: Report): Iterable<string> {
       COLUMNS.map(fault => cellOf(report, operation, fault)),
     );
   yield '';
-  for (const cell of Object.keys(report.met).toSorted())
-    if (cell.startsWith('strike ')) yield `${cell.padEnd(26)}${report.met[cell] ?? 0}`;
+  for (const cell of STRIKES.map(kind => `strike ${kind}`)) yield `${cell.padEnd(26)}${report.met[cell] ?? 0}`;
 }
 
 function cellOf({ met }: Report, operation: Operation, fault: Fault): string {

@@ -4,10 +4,12 @@
  * SI1 A run is a function of its plan: no real time, no chance but the seed's, nothing left over from the run before.
  */
 import type { ScenarioVerb } from '../../src/actors/ports/gateway.ts';
+import { TroupeError } from '../../src/domain/errors.ts';
 import { type ScenarioDoc, transitions } from '../../src/domain/scenario-doc.ts';
 import { CHECKERS, type PromiseName } from './checkers.ts';
 import type { Decision } from './faults.ts';
 import { type Ending, type Evidence } from './history.ts';
+import type { SimProcess } from './process.ts';
 import { type Deed, type Plan, requestOf, type ScenarioPlan } from './storm.ts';
 import { Trace } from './trace.ts';
 import { FRAME_MS, World } from './world.ts';
@@ -32,8 +34,9 @@ export interface Violation {
 export interface Outcome {
   readonly plan: Plan;
   readonly violations: readonly Violation[];
-  /** Faults met, and strikes that hit something. */
   readonly met: readonly Decision[];
+  /** The strikes that met somebody. */
+  readonly struck: readonly Deed['kind'][];
   readonly trace: Trace;
   readonly evidence: Evidence;
 }
@@ -41,11 +44,12 @@ export interface Outcome {
 export async function simulate(plan: Plan): Promise<Outcome> {
   const trace = new Trace();
   const world = new World(plan, trace);
+  const struck: Deed['kind'][] = [];
   try {
     world.startAll();
     for (const { atMs, deed } of plan.strikes) {
       await world.clock.advanceTo(atMs);
-      strike(world, deed);
+      if (strike(world, deed)) struck.push(deed.kind);
     }
     await world.clock.advanceTo(plan.stormMs);
     world.calm();
@@ -54,40 +58,45 @@ export async function simulate(plan: Plan): Promise<Outcome> {
     const violations = Object.entries(CHECKERS).flatMap(([promise, check]) =>
       check(evidence).map(what => ({ promise: promise as PromiseName, what })),
     );
-    return { plan, violations, met: world.weather.met, trace, evidence };
+    return { plan, violations, met: world.weather.met, struck, trace, evidence };
   } finally {
     world.close();
     await world.clock.settle();
   }
 }
 
-function strike(world: World, deed: Deed): void {
+/** @returns whether it met somebody */
+function strike(world: World, deed: Deed): boolean {
   const { clock } = world;
   const later = (forMs: number, work: () => void): void => void clock.timer(forMs, work);
+  const freeze = (process: SimProcess, forMs: number): void => {
+    world.note(process.name, 'is frozen');
+    process.freeze();
+    later(forMs, () => process.thaw());
+  };
   switch (deed.kind) {
-    case 'kill runner':
-      for (const runner of world.runners(deed.scenario)) runner.kill();
-      break;
-    case 'freeze runner':
-      for (const { process } of world.runners(deed.scenario)) {
-        world.note(process.name, 'is frozen');
-        process.freeze();
-        later(deed.forMs, () => process.thaw());
-      }
-      break;
-    case 'cut runner':
-      for (const { process } of world.runners(deed.scenario)) world.cut(process, deed.forMs);
-      break;
+    case 'kill runner': {
+      const runners = world.runners(deed.scenario);
+      for (const runner of runners) runner.kill();
+      return runners.length > 0;
+    }
+    case 'freeze runner': {
+      const runners = world.runners(deed.scenario);
+      for (const { process } of runners) freeze(process, deed.forMs);
+      return runners.length > 0;
+    }
+    case 'cut runner': {
+      const runners = world.runners(deed.scenario);
+      for (const { process } of runners) world.cut(process, deed.forMs);
+      return runners.length > 0;
+    }
     case 'kill node':
-      world.killNode(deed.node, deed.forMs);
-      break;
+      return world.killNode(deed.node, deed.forMs);
     case 'freeze node': {
       const process = world.node(deed.node)?.process;
-      if (process === undefined) break;
-      world.note(process.name, 'is frozen');
-      process.freeze();
-      later(deed.forMs, () => process.thaw());
-      break;
+      if (process === undefined) return false;
+      freeze(process, deed.forMs);
+      return true;
     }
     case 'cut node': {
       const process = world.node(deed.node)?.process;
@@ -95,58 +104,59 @@ function strike(world: World, deed: Deed): void {
       if (deed.runners)
         for (const runner of world.runners())
           if (runner.process.machine === deed.node) world.cut(runner.process, deed.forMs);
-      break;
+      return process !== undefined;
     }
     case 'sever':
       if (deed.a !== deed.b) world.sever(deed.a, deed.b, deed.forMs);
-      break;
-    case 'stop node':
-      void world.stopNode(deed.node, deed.forMs).catch(error => world.defects.push(`stop: ${String(error)}`));
-      break;
+      return deed.a !== deed.b;
+    case 'stop node': {
+      const isThere = world.node(deed.node) !== null;
+      void world.stopNode(deed.node, deed.forMs).catch(error => {
+        // One that finds its name taken, or no server, has said so.
+        if (!(error instanceof TroupeError)) world.defects.push(`stop: ${String(error)}`);
+      });
+      return isThere;
+    }
     case 'drain node': {
       const node = world.node(deed.node);
       world.note(deed.node, 'is drained');
       void node?.drain(true);
       later(deed.forMs, () => void node?.drain(false));
-      break;
+      return node !== null;
     }
     case 'crash server':
-      world.crashServer(deed.forMs);
-      break;
+      return world.crashServer(deed.forMs);
     case 'kill everything':
-      world.crashServer(deed.forMs);
       for (const { plan } of world.nodes) world.killNode(plan.name, deed.forMs);
-      break;
+      return world.crashServer(deed.forMs);
     case 'copy store':
       world.copyStore();
-      break;
+      return true;
     case 'restore store':
+      if (!world.hasCopy) return false;
       world.crashServer(deed.forMs);
       if (deed.everything) for (const { plan } of world.nodes) world.killNode(plan.name, deed.forMs);
       world.restoreStore();
-      break;
+      return true;
     case 'slow disk':
       world.slow(deed.ms, deed.forMs);
-      break;
+      return true;
     case 'jump clock':
       world.jump(deed.node, deed.byMs);
-      break;
+      return true;
     case 'command':
-      command(world, deed);
-      break;
+      return command(world, deed);
     case 'stray':
-      world.publish(deed.subject, deed.body);
-      break;
+      return world.publish(deed.subject, deed.body);
   }
 }
 
-function command(world: World, { scenario, verb, body, way }: Extract<Deed, { kind: 'command' }>): void {
-  if (way.kind === 'api') {
-    world.ask(way.node, scenario, verb as ScenarioVerb, body, way.key);
-    return;
-  }
+function command(world: World, { scenario, verb, body, way }: Extract<Deed, { kind: 'command' }>): boolean {
+  if (way.kind === 'api') return world.ask(way.node, scenario, verb as ScenarioVerb, body, way.key);
+  let isHeard = false;
   for (let time = 0; time < way.times; time++)
-    world.publish(`troupe.cmd.scenario.${scenario}.${verb}`, JSON.stringify(body));
+    isHeard = world.publish(`troupe.cmd.scenario.${scenario}.${verb}`, JSON.stringify(body)) || isHeard;
+  return isHeard;
 }
 
 /** Until everything is done, and through the night. */
@@ -186,7 +196,7 @@ async function wish(world: World, seen: Map<string, string>): Promise<void> {
     if (rest === seen.get(id)) continue;
     seen.set(id, rest);
     if (isAsWanted(scenario, doc)) continue;
-    const order = (verb: string, body: unknown): void =>
+    const order = (verb: string, body: unknown): boolean =>
       world.publish(`troupe.cmd.scenario.${id}.${verb}`, JSON.stringify(body));
     if (wanted === 'completed') order('start', doc === null ? requestOf(scenario) : {});
     else if (doc?.state !== 'inactive') order('stop', {});

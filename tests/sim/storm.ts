@@ -61,6 +61,28 @@ export interface Strike {
   readonly deed: Deed;
 }
 
+const KINDS: Readonly<Record<Deed['kind'], true>> = {
+  'kill runner': true,
+  'freeze runner': true,
+  'cut runner': true,
+  'kill node': true,
+  'freeze node': true,
+  'cut node': true,
+  sever: true,
+  'stop node': true,
+  'drain node': true,
+  'crash server': true,
+  'kill everything': true,
+  'copy store': true,
+  'restore store': true,
+  'slow disk': true,
+  'jump clock': true,
+  command: true,
+  stray: true,
+};
+
+export const STRIKES = Object.keys(KINDS) as readonly Deed['kind'][];
+
 export interface Plan {
   readonly seed: number;
   readonly partitions: number;
@@ -182,7 +204,12 @@ export function planOf(seed: number): Plan {
     atMs: below(3_000),
     deed: { kind: 'command', scenario: scenario.id, verb: 'start', body: requestOf(scenario), way: way() },
   }));
-  const strikes = Array.from({ length: 2 + below(22) }, () => ({ atMs: below(stormMs), deed: anyDeed() }));
+  const strikes = Array.from({ length: 2 + below(22) }, () => ({ atMs: below(stormMs), deed: anyDeed() })).flatMap(
+    (strike): Strike[] =>
+      strike.deed.kind === 'restore store' && strike.deed.everything
+        ? [{ atMs: below(strike.atMs), deed: { kind: 'copy store' } }, strike]
+        : [strike],
+  );
   return {
     seed,
     partitions: chance(0.85) ? 4 : 16,

@@ -220,13 +220,14 @@ export class World implements Surroundings {
 
   // ── strikes ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  killNode(name: string, downMs: number): void {
+  killNode(name: string, downMs: number): boolean {
     const machine = this.#machines.get(name);
     const node = machine?.node;
-    if (machine === undefined || node === null || node === undefined) return;
+    if (machine === undefined || node === null || node === undefined) return false;
     this.note(node.process.name, 'is killed');
     node.downUntilMs = this.clock.monotonic() + downMs;
     this.#end(machine, node);
+    return true;
   }
 
   async stopNode(name: string, downMs: number): Promise<void> {
@@ -260,17 +261,22 @@ export class World implements Surroundings {
     this.clock.timer(forMs, () => this.severed.delete(pairOf(a, b)));
   }
 
-  crashServer(downMs: number): void {
-    if (!this.#serverUp) return;
+  crashServer(downMs: number): boolean {
+    if (!this.#serverUp) return false;
     this.note('server', 'crashes');
     this.#serverUp = false;
     for (const { link } of this.processes) link.break();
     this.clock.timer(downMs, () => this.#startServer());
+    return true;
   }
 
   copyStore(): void {
     this.note('server', 'its store is copied');
     this.#copy = { copy: this.server.copy(), index: this.history.all.length };
+  }
+
+  get hasCopy(): boolean {
+    return this.#copy !== null;
   }
 
   restoreStore(): void {
@@ -318,20 +324,22 @@ export class World implements Surroundings {
   }
 
   /** What a stranger's bare publish does. */
-  publish(subject: string, body: string): void {
-    if (!this.#serverUp) return;
+  publish(subject: string, body: string): boolean {
+    if (!this.#serverUp) return false;
     try {
       this.server.publish(subject, Buffer.from(body));
+      return true;
     } catch (error) {
       this.note('stranger', `is not heard: ${String(error)}`);
+      return false;
     }
   }
 
   /** Through a node's gateway: which one, counted over those that have one. */
-  ask(turn: number, scenario: string, verb: ScenarioVerb, body: unknown, key: string | null): void {
+  ask(turn: number, scenario: string, verb: ScenarioVerb, body: unknown, key: string | null): boolean {
     const serving = this.nodes.filter(node => node.gateway !== null && !node.process.frozen);
     const node = serving[turn % serving.length];
-    if (node?.gateway === null || node === undefined) return;
+    if (node?.gateway === null || node === undefined) return false;
     const request = `r${++this.#requests}`;
     this.note(node.process.name, `is asked ${request}: ${verb} ${scenario} ${JSON.stringify(body)}`);
     this.history.add(this.clock.monotonic(), { kind: 'asked', request, scenario, verb });
@@ -348,6 +356,7 @@ export class World implements Surroundings {
           else this.defects.push(`${node.process.name} ${verb} ${scenario}: ${stackOf(error)}`);
         },
       );
+    return true;
   }
 
   // ── processes ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -607,7 +616,11 @@ export class World implements Surroundings {
       await membership.setOwner(has('orchestrator') && !wanted);
       presence.announce();
     };
-    node.drain = wanted => drain(wanted).catch(error => report('node', 'drain', error));
+    node.drain = wanted =>
+      drain(wanted).catch(error => {
+        // One that finds its name taken has said so, and ends.
+        if (!(error instanceof TroupeError)) report('node', 'drain', error);
+      });
     if (machine.projection !== null) {
       const projection = this.#projection(process, machine.projection);
       const mirror = new ScenarioMirror(store, clock, (...gone) => projection.forget(...gone));
