@@ -1,6 +1,7 @@
 /**
  * The bugs that are planted, one at a time, each with the test that must fail. A new one is one more object: see README.md.
  */
+import type { PromiseName } from '../sim/checkers.ts';
 import type { PlantedBug } from './planted-bug.ts';
 
 const CELL = 'tests/runtime/cell.test.ts';
@@ -26,11 +27,49 @@ const ORACLE = {
 };
 const partition = { file: 'tests/runtime/partition.test.ts', suite: 'Partition on memory' };
 const logRules = { file: 'tests/runner/log-rules.test.ts', suite: 'log rules on the memory server' };
+const simulated = (promise: PromiseName) => ({
+  file: 'tests/sim/simulation.test.ts',
+  name: `${promise}, whatever is lost, late, repeated, frozen, cut off, restored or killed`,
+  seeds: 40,
+});
 const natsLog = { file: 'tests/contract/prediction-log.test.ts', suite: 'PredictionLog of nats' };
 const natsState = { file: 'tests/contract/state-store.test.ts', suite: 'StateStore of nats' };
 const natsMailbox = { file: 'tests/contract/mailbox.test.ts', suite: 'Mailbox of nats' };
 
 export const BUGS: readonly PlantedBug[] = [
+  // What only a whole cluster in a storm shows.
+  {
+    id: 'sim-fails-at-the-first-death',
+    promise: 'a scenario fails only when it has earned it',
+    file: 'src/actors/scenario/scenario-supervisor.ts',
+    before: 'if (fruitless >= LIMITS.fruitlessAttempts) {',
+    after: 'if (fruitless >= 0) {',
+    caughtBy: simulated('restarts within limits'),
+  },
+  {
+    id: 'sim-nothing-forgotten',
+    promise: 'of a deleted scenario an API node keeps nothing',
+    file: 'src/infra/sqlite/projection-store.ts',
+    before: 'ifThereIsRoom(forget);',
+    after: 'void forget;',
+    caughtBy: simulated('each projection equals the log'),
+  },
+  {
+    id: 'sim-detections-not-stored',
+    promise: 'an API node shows what the log holds',
+    file: 'src/infra/sqlite/projection-store.ts',
+    before: 'predictionLine(prediction));',
+    after: 'predictionLine({ ...prediction, detections: [] }));',
+    caughtBy: simulated('each projection equals the log'),
+  },
+  {
+    id: 'sim-stop-thrown-away',
+    promise: 'each accepted command is carried out or refused',
+    file: 'src/actors/scenario/scenario-supervisor.ts',
+    before: "    case 'stop':\n      return stop(doc, context, settings);",
+    after: "    case 'stop':\n      return doc;",
+    caughtBy: simulated('each accepted command once'),
+  },
   // The prediction log: its fence, its order, its end.
   {
     id: 'log-append-expects-nothing',

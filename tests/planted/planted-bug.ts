@@ -17,6 +17,8 @@ export interface PlantedBug {
     readonly name: string;
     /** uvu's name of the suite, where a file runs one test body on several backends: only this one is run. */
     readonly suite?: string;
+    /** The simulation's test: how many seeds must be enough. */
+    readonly seeds?: number;
   };
 }
 

@@ -72,7 +72,13 @@ async function run(orders: Orders, limitMs: number): Promise<Run> {
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
       // What a test leaves behind that the bug took along goes with the folder.
-      env: { ...process.env, FORCE_COLOR: undefined, TMPDIR: folder, NODE_OPTIONS: `--import=${loader.href}` },
+      env: {
+        ...process.env,
+        ...seedsOf(orders),
+        FORCE_COLOR: undefined,
+        TMPDIR: folder,
+        NODE_OPTIONS: `--import=${loader.href}`,
+      },
     });
     const { pid } = child;
     if (pid === undefined) throw new Error(`${process.execPath} does not start`);
@@ -103,6 +109,9 @@ async function run(orders: Orders, limitMs: number): Promise<Run> {
     rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
   }
 }
+
+const seedsOf = ({ only: { seeds } }: Orders): NodeJS.ProcessEnv =>
+  seeds === undefined ? {} : { TROUPE_SIM_SEEDS: String(seeds) };
 
 /** Ends every trial that is under way. */
 export function abandon(): void {
