@@ -87,7 +87,7 @@ const WEIGHTS: Partial<Record<Operation, number>> = {
   'mailbox.read': 0.3,
   'store.delete': 4,
   'store.tidy': 6,
-  'log.purge': 4,
+  'log.purge': 12,
   'log.timeOf': 4,
   'projection.reset': 6,
   'projection.forget': 4,

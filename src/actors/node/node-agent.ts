@@ -130,6 +130,7 @@ export class NodeAgent {
   readonly #subscriptions: Subscription[] = [];
   readonly #stop = new AbortController();
   #draining = false;
+  #ending = false;
 
   constructor(ports: NodePorts, settings: NodeSettings) {
     this.#ports = ports;
@@ -145,8 +146,8 @@ export class NodeAgent {
 
   /** A5: from now on nothing is taken and what runs is released; or the contrary. */
   setDraining(draining: boolean): void {
-    this.#draining = draining;
-    if (draining) this.#releaseAll();
+    this.#draining = draining || this.#ending; // a node that ends takes nothing any more, whatever it is told
+    if (this.#draining) this.#releaseAll();
     this.#ports.announce();
   }
 
@@ -156,6 +157,7 @@ export class NodeAgent {
 
   /** A5: for good. Every exit is reported. */
   async end(): Promise<void> {
+    this.#ending = true;
     this.setDraining(true);
     const grace = this.#ports.clock.timer(this.#settings.shutdownMs, () => {
       for (const { process } of this.#running) process?.kill('SIGKILL');
