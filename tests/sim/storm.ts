@@ -135,7 +135,7 @@ export function planOf(seed: number): Plan {
   }));
   const rate = pick([0, 0.005, 0.02, 0.05]);
   const operations = chance(0.5) ? OPERATIONS : OPERATIONS.filter(() => chance(0.4));
-  const stormMs = between(6_000, 24_000);
+  const stormMs = between(5_000, 20_000);
   const names = nodes.map(node => node.name);
 
   const way = (): Way =>
