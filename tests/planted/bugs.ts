@@ -50,8 +50,8 @@ export const BUGS: readonly PlantedBug[] = [
     id: 'sim-nothing-forgotten',
     promise: 'of a deleted scenario an API node keeps nothing',
     file: 'src/infra/sqlite/projection-store.ts',
-    before: 'ifThereIsRoom(forget);',
-    after: 'void forget;',
+    before: 'sql.deletePredictions.run(scenario, 0, throughRun);',
+    after: '',
     caughtBy: simulated('each projection equals the log'),
   },
   {
