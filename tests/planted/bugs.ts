@@ -50,8 +50,8 @@ export const BUGS: readonly PlantedBug[] = [
     id: 'sim-nothing-forgotten',
     promise: 'of a deleted scenario an API node keeps nothing',
     file: 'src/infra/sqlite/projection-store.ts',
-    before: 'sql.deletePredictions.run(scenario, 0, throughRun);',
-    after: '',
+    before: 'sql.forget.run(scenario, throughRun, throughSeq);',
+    after: 'if (throughRun >= 0) return;',
     caughtBy: simulated('each projection equals the log'),
   },
   {
