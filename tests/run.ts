@@ -33,7 +33,7 @@ const { values, positionals: patterns } = parseArgs({
     all: { type: 'boolean', default: false },
     /** Instead of the commit's hash. */
     hash: { type: 'string' },
-    'limit-ms': { type: 'string', default: '180000' },
+    'limit-ms': { type: 'string', default: '420000' },
   },
 });
 /** What uvu closes with, once a process. Its total counts no skipped tests. */
