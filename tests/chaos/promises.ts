@@ -17,6 +17,7 @@ import { LIMITS } from '../../src/domain/limits.ts';
 import type { LogRecord, Position } from '../../src/domain/log-record.ts';
 import { atThreshold, predictionLine } from '../../src/domain/prediction.ts';
 import type { ScenarioState } from '../../src/domain/scenario.ts';
+import { isLegal } from '../support/state-machine.ts';
 
 /** A transition as its scenario's facts tell it, in the order they were stored. */
 export interface Moved {
@@ -84,15 +85,6 @@ export interface Left extends Attempts {
   readonly expected: string;
 }
 
-const NEXT: Readonly<Record<ScenarioState, readonly ScenarioState[]>> = {
-  init_startup: ['in_startup_processing', 'init_shutdown', 'in_shutdown_processing'],
-  in_startup_processing: ['active', 'init_shutdown', 'in_shutdown_processing'],
-  active: ['init_shutdown', 'in_shutdown_processing'],
-  init_shutdown: ['in_shutdown_processing'],
-  in_shutdown_processing: ['inactive'],
-  inactive: ['init_startup'],
-};
-
 /** @returns a sentence for each promise that does not hold */
 export function broken(left: Left): string[] {
   return [...ofLog(left.log), ...ofStates(left), ...ofEnd(left), ...ofResult(left), ...ofGivingUp(left)].map(
@@ -157,8 +149,7 @@ function* ofStates({ moves, history }: Left): Generator<string> {
   for (const move of stated(moves)) {
     const { from, to } = move;
     if (from !== state) yield `PR5 ${moveName(move)} is stated after it had become ${state}`;
-    const legal = from === null ? to === 'init_startup' || to === 'inactive' : NEXT[from].includes(to);
-    if (!legal) yield `PR5 ${moveName(move)} is no way of the machine`;
+    if (!isLegal(from, to)) yield `PR5 ${moveName(move)} is no way of the machine`;
     state = to;
   }
   const told = stated(moves).slice(-history.length).map(moveName);

@@ -1,16 +1,8 @@
 /** Every transition that was committed is one of the machine's, and follows the one before it. */
 import type { ScenarioState } from '../../../src/domain/scenario.ts';
 import { transitions } from '../../../src/domain/scenario-doc.ts';
+import { isLegal } from '../../support/state-machine.ts';
 import { type Evidence, scenarioCommits } from '../history.ts';
-
-const LEGAL: Readonly<Record<ScenarioState, readonly ScenarioState[]>> = {
-  init_startup: ['in_startup_processing', 'init_shutdown', 'in_shutdown_processing'],
-  in_startup_processing: ['active', 'init_shutdown', 'in_shutdown_processing'],
-  active: ['init_shutdown', 'in_shutdown_processing'],
-  init_shutdown: ['in_shutdown_processing'],
-  in_shutdown_processing: ['inactive'],
-  inactive: ['init_startup'],
-};
 
 export function states({ history }: Evidence): readonly string[] {
   const found: string[] = [];
@@ -26,8 +18,7 @@ export function states({ history }: Evidence): readonly string[] {
       const at = `${id}, revision ${revision}`;
       if (n !== before.n + 1) found.push(`${at}: transition ${n} after ${before.n}`);
       if (from !== before.state) found.push(`${at}: ${from} → ${to}, and it was ${before.state}`);
-      const legal = from === null ? to === 'init_startup' || to === 'inactive' : LEGAL[from].includes(to);
-      if (!legal) found.push(`${at}: ${from} → ${to}`);
+      if (!isLegal(from, to)) found.push(`${at}: ${from} → ${to}`);
       before.state = to;
       before.n = n;
     }
