@@ -52,6 +52,17 @@ test('VC3: a timer cancelled by another one of the same instant does not fire', 
   assert.ok(await clock.runUntilIdle(1000));
 });
 
+test('VC4: who sets timers for ever without letting time pass is told so', async () => {
+  const clock = new VirtualClock();
+  const again = (): void => void clock.timer(0, again);
+  clock.timer(10, again);
+  let told: unknown = null;
+  await clock.advanceTo(100).catch(error => {
+    told = error;
+  });
+  assert.match(String(told), /time stands still at 10 ms/);
+});
+
 test('runUntil stops where its condition holds, and at its limit', async () => {
   const clock = new VirtualClock();
   let beats = 0;

@@ -274,7 +274,8 @@ export class SimProcess {
     monotonic: () => this.#world.clock.monotonic() * this.#rate,
     timer: (delayMs, fire) => {
       const late = this.fault('clock.timer') === 'late' ? this.share('clock.timer') * MOST_LATE_MS : 0;
-      return this.#world.clock.timer(delayMs / this.#rate + late, () => this.run(fire));
+      // As setTimeout: in 1 ms at the soonest.
+      return this.#world.clock.timer(Math.max(1, delayMs) / this.#rate + late, () => this.run(fire));
     },
     sleep: async (delayMs, signal) => {
       const late = this.fault('clock.sleep') === 'late' ? this.share('clock.sleep') * MOST_LATE_MS : 0;

@@ -4,8 +4,12 @@
  * VC1 Timers fire in the order of their due times, equal ones in the order they were set: a run is a function of its inputs.
  * VC2 Between two timers everything that follows from the first one is done: the clock moves only when nothing else can.
  * VC3 Cancelled timers never fire, also when cancelled at the instant they are due.
+ * VC4 Who sets timers for ever without letting time pass is told so.
  */
 import type { Clock, Timer } from '../../actors/ports/clock.ts';
+
+/** So many timers at one instant are no work any more. */
+const MOST_AT_ONCE = 100_000;
 
 interface Pending {
   readonly dueMs: number;
@@ -17,6 +21,8 @@ export class VirtualClock implements Clock {
   readonly #originMs: number;
   #elapsedMs = 0;
   #order = 0;
+  /** Timers that fired since time last passed. */
+  #atOnce = 0;
   /** A binary heap by (dueMs, order). Cancelled entries stay in it and are no longer in `#live`. */
   readonly #heap: Pending[] = [];
   readonly #live = new Set<Pending>();
@@ -106,6 +112,8 @@ export class VirtualClock implements Clock {
       if (this.#live.has(first) && first.dueMs > limitMs) return false;
       this.#pop();
       if (!this.#live.delete(first)) continue;
+      this.#atOnce = first.dueMs > this.#elapsedMs ? 0 : this.#atOnce + 1;
+      if (this.#atOnce > MOST_AT_ONCE) throw new Error(`time stands still at ${first.dueMs} ms: a timer sets another`); // VC4
       this.#elapsedMs = first.dueMs;
       first.fire();
       await this.settle();
