@@ -496,12 +496,7 @@ export async function startNode(
         foreign: (key, seq) => foreign(SUBJECTS.log(key), seq),
       });
       closers.push(() => projection.close());
-      const mirror = new ScenarioMirror(
-        store,
-        clock,
-        (...gone) => projection.forget(...gone),
-        (key, error) => report('mirror', key, error),
-      );
+      const mirror = new ScenarioMirror(store, clock, projection, (key, error) => report('mirror', key, error));
       await child('mirror', { start: async () => task(signal => mirror.run(signal)) });
       await child('projector', {
         start: async () =>

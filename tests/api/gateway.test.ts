@@ -33,7 +33,7 @@ test('a command that finds the connection broken is refused as retryable, and no
       },
     },
     store,
-    mirror: new ScenarioMirror(store, clock, () => {}),
+    mirror: new ScenarioMirror(store, clock, { scenarios: () => [], forget: () => {} }, () => {}),
     projection,
     directory: new HeartbeatDirectory({ clock, bus }, 1_000),
     models: { list: () => [], resolve: () => Promise.reject(new Error('no models')) },

@@ -34,7 +34,7 @@ class ApiNode {
     const store = server.stateStore(BUCKETS.state);
     const bus = server.bus();
     this.projection = openProjection(path.join(this.#folder.path, 'p.db'));
-    const mirror = new ScenarioMirror(store, clock, (...gone) => this.projection.forget(...gone));
+    const mirror = new ScenarioMirror(store, clock, this.projection, (_, error) => assert.unreachable(String(error)));
     void mirror.run(this.#over.signal);
     this.gateway = new Gateway({
       bus,

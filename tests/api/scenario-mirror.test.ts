@@ -13,11 +13,17 @@ import { VirtualClock } from '../../src/infra/memory/virtual-clock.ts';
 
 const test = suite('ScenarioMirror');
 
+type Projection = ConstructorParameters<typeof ScenarioMirror>[2];
+
+/** A projection that holds nothing. */
+const EMPTY: Projection = { scenarios: () => [], forget: () => {} };
+const unheard = (key: string, error: unknown): void => assert.unreachable(`${key}: ${String(error)}`);
+
 test('a tombstone tells what is deleted, and nothing is kept of an id whose tombstone is gone', async () => {
   const clock = new VirtualClock();
   const store = new MemoryServer({ clock, partitions: 16 }).stateStore(BUCKETS.state);
   const gone: unknown[] = [];
-  const mirror = new ScenarioMirror(store, clock, (...of) => gone.push(of));
+  const mirror = new ScenarioMirror(store, clock, { ...EMPTY, forget: (...of) => gone.push(of) }, unheard);
   const over = new AbortController();
   const running = mirror.run(over.signal);
   const put = async (change: Partial<Committed>, expected: number): Promise<number> =>
@@ -46,9 +52,10 @@ test('J4: a projection without room for what is deleted is asked again, and noth
   const clock = new VirtualClock();
   const store = new MemoryServer({ clock, partitions: 16 }).stateStore(BUCKETS.state);
   let asked = 0;
-  const mirror = new ScenarioMirror(store, clock, () => {
+  const forget = (): void => {
     if (++asked < 3) throw new TroupeError('unavailable', 'no room', { retryable: true });
-  });
+  };
+  const mirror = new ScenarioMirror(store, clock, { ...EMPTY, forget }, unheard);
   const over = new AbortController();
   const running = mirror.run(over.signal);
   await store.put('scenario.cam', encodeRecord({ ...emptyRecord(1), remnant: { lastRun: 3, lastSeq: 70 } }), 0);
@@ -65,12 +72,7 @@ test('G2: a record that cannot be read is reported, and hides neither the others
   const clock = new VirtualClock();
   const store = new MemoryServer({ clock, partitions: 16 }).stateStore(BUCKETS.state);
   const reported: string[] = [];
-  const mirror = new ScenarioMirror(
-    store,
-    clock,
-    () => {},
-    key => reported.push(key),
-  );
+  const mirror = new ScenarioMirror(store, clock, EMPTY, key => reported.push(key));
   const over = new AbortController();
   await store.put('scenario.junk', Buffer.from('{"v":1,'), 0);
   const put = (id: string): Promise<number> =>
@@ -106,7 +108,7 @@ test('G3: a watch that begins anew forgets what the one before told, whatever it
       }
     },
   };
-  const mirror = new ScenarioMirror(store, clock, () => {});
+  const mirror = new ScenarioMirror(store, clock, EMPTY, unheard);
   const put = (id: string, expected: number, run = 1): Promise<number> =>
     store.put(`scenario.${id}`, encodeRecord({ ...emptyRecord(1), state: { id, run, deleting: null } }), expected);
   const told = (): string[] => Array.from(mirror.list(), ({ id, run }) => `${id} ${run}`);
@@ -133,6 +135,41 @@ test('G3: a watch that begins anew forgets what the one before told, whatever it
   assert.equal(told(), ['kept 3'], 'what the restored store tells is newer now');
   over.abort();
   broken.reject(new Error('over'));
+  await running;
+});
+
+test('G4: a node that slept through deletions forgets the deleted runs, of what was made anew and of what nothing tells of any more', async () => {
+  const clock = new VirtualClock();
+  const store = new MemoryServer({ clock, partitions: 16 }).stateStore(BUCKETS.state);
+  const forgotten: unknown[] = [];
+  const held = [
+    { id: 'anew', lastRun: 1, lastSeq: 30 },
+    { id: 'deleted', lastRun: 2, lastSeq: 40 },
+    { id: 'lives', lastRun: 1, lastSeq: 50 },
+    { id: 'unreadable', lastRun: 1, lastSeq: 60 },
+    { id: 'younger', lastRun: 1, lastSeq: 70 },
+  ];
+  const projection: Projection = { scenarios: () => [...held], forget: (...of) => forgotten.push(of) };
+  const mirror = new ScenarioMirror(store, clock, projection, () => {});
+  const put = (id: string, change: Partial<Committed>, expected = 0): Promise<number> =>
+    store.put(`scenario.${id}`, encodeRecord({ ...emptyRecord(1), ...change }), expected);
+  const anew = { state: { id: 'anew', run: 2, deleting: null }, remnant: { lastRun: 1, lastSeq: 30 } };
+  const revision = await put('anew', anew);
+  await put('lives', { state: { id: 'lives', run: 1, deleting: null } });
+  await store.put('scenario.unreadable', Buffer.from('{"v":1,'), 0);
+  const over = new AbortController();
+  const running = mirror.run(over.signal);
+  held[4] = { id: 'younger', lastRun: 1, lastSeq: 71 }; // made after the watch began: it will tell
+  await clock.settle();
+  assert.ok(mirror.current);
+  assert.equal(forgotten, [
+    ['anew', 1, 30],
+    ['deleted', 2, 40],
+  ]);
+  await put('anew', { ...anew, state: { id: 'anew', run: 3, deleting: null } }, revision);
+  await clock.settle();
+  assert.is(forgotten.length, 2, 'not with every change of it');
+  over.abort();
   await running;
 });
 

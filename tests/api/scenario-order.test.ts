@@ -24,7 +24,12 @@ test('what exists is listed in order of id, each as last learnt', () => {
     fc.property(fc.array(change, { maxLength: 20 }), changes => {
       const clock = new VirtualClock();
       const server = new MemoryServer({ clock, partitions: 16 });
-      const mirror = new ScenarioMirror(server.stateStore(BUCKETS.state), clock, () => {});
+      const mirror = new ScenarioMirror(
+        server.stateStore(BUCKETS.state),
+        clock,
+        { scenarios: () => [], forget: () => {} },
+        () => {},
+      );
       const expected = new Set<string>();
       changes.forEach(([id, exists, look], i) => {
         mirror.learn(id, exists ? (docs.get(id) ?? null) : null, i + 1);

@@ -623,7 +623,7 @@ export class World implements Surroundings {
       });
     if (machine.projection !== null) {
       const projection = this.#projection(process, machine.projection);
-      const mirror = new ScenarioMirror(store, clock, (...gone) => projection.forget(...gone));
+      const mirror = new ScenarioMirror(store, clock, projection, (key, error) => report('mirror', key, error));
       node.mirror = mirror;
       await child('mirror', { start: async () => task(signal => mirror.run(signal)) });
       await child('projector', {
@@ -704,6 +704,7 @@ export class World implements Surroundings {
       pages: (scenario, run, threshold) => real.pages(scenario, run, threshold),
       heads: (scenario, run) => real.heads(scenario, run),
       runs: scenario => real.runs(scenario),
+      scenarios: () => real.scenarios(),
       get appliedSeq() {
         return real.appliedSeq;
       },

@@ -5,10 +5,12 @@
  * G2 A record that cannot be read is reported and hides no other: its scenario stays as the watch last told it.
  * G3 A watch that begins anew knows nothing of the one before: the store may have been put back, and its revisions mean others
  *    now. What was known is shown until the new watch is current, and then forgotten.
+ * G4 Whatever this node slept through, its projection keeps no deleted run: a record tells up to which run its scenario was
+ *    deleted, also when it was made anew since; and what the projection had before a watch that tells nothing of it is gone.
  */
 import type { ScenarioDoc } from '../../domain/scenario-doc.ts';
 import type { Clock } from '../ports/clock.ts';
-import { whenThereIsRoom } from '../ports/projection.ts';
+import { type ProjectionStore, whenThereIsRoom } from '../ports/projection.ts';
 import type { StateStore } from '../ports/state-store.ts';
 import type { Committed } from '../runtime/committed.ts';
 import { decodeRecord } from '../runtime/record-codec.ts';
@@ -21,7 +23,7 @@ type Docs = Map<string, { readonly doc: ScenarioDoc | null; readonly revision: n
 export class ScenarioMirror {
   readonly #store: StateStore;
   readonly #clock: Clock;
-  readonly #onGone: (id: string, lastRun: number, lastSeq: number) => void;
+  readonly #projection: Pick<ProjectionStore, 'scenarios' | 'forget'>;
   readonly #report: (key: string, error: unknown) => void;
   #docs: Docs = new Map();
   /** G3: what a watch has told that is not current yet. */
@@ -32,39 +34,46 @@ export class ScenarioMirror {
   /** True once everything that was stored when the watch began has been read. */
   current = false;
 
-  /** @param onGone called with every tombstone: the scenario and its runs up to `lastRun` are deleted, entries up to `lastSeq` */
+  /** @param projection told what is deleted (G4) */
   constructor(
     store: StateStore,
     clock: Clock,
-    onGone: (id: string, lastRun: number, lastSeq: number) => void,
-    report: (key: string, error: unknown) => void = () => {},
+    projection: Pick<ProjectionStore, 'scenarios' | 'forget'>,
+    report: (key: string, error: unknown) => void,
   ) {
     this.#report = report;
     this.#store = store;
     this.#clock = clock;
-    this.#onGone = onGone;
+    this.#projection = projection;
   }
 
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       this.#coming = new Map();
+      const forgotten = new Map<string, number>();
+      const before = new Map(this.#projection.scenarios().map(({ id, lastSeq }) => [id, lastSeq]));
       try {
         for await (const change of this.#store.watch(signal, true)) {
-          if (change.kind === 'current') this.#show();
-          else if (change.kind === 'entry' && change.entry.key.startsWith(PREFIX)) {
+          if (change.kind === 'current') {
+            this.#show();
+            await whenThereIsRoom(() => this.#forgetUntold(before), this.#clock, signal);
+          } else if (change.kind === 'entry' && change.entry.key.startsWith(PREFIX)) {
             const { key, value, revision } = change.entry;
+            const id = key.slice(PREFIX.length);
+            before.delete(id);
             const record = this.#read(key, value);
             if (record === null) continue;
-            const id = key.slice(PREFIX.length);
             this.#note(this.#coming ?? this.#docs, id, visible(record), revision);
-            const { lastRun, lastSeq } = (record.state === null ? record.remnant : undefined) ?? {};
-            if (typeof lastRun === 'number' && typeof lastSeq === 'number')
-              await whenThereIsRoom(() => this.#onGone(id, lastRun, lastSeq), this.#clock, signal); // J4
+            const { lastRun, lastSeq } = record.remnant ?? {};
+            if (typeof lastRun !== 'number' || typeof lastSeq !== 'number' || forgotten.get(id) === lastRun) continue;
+            forgotten.set(id, lastRun);
+            await whenThereIsRoom(() => this.#projection.forget(id, lastRun, lastSeq), this.#clock, signal); // G4, J4
           } else if (change.kind === 'deleted' && change.key.startsWith(PREFIX)) {
             const id = change.key.slice(PREFIX.length);
             const docs = this.#coming ?? this.#docs;
             this.#note(docs, id, null, change.revision);
             docs.delete(id); // nothing older is under way any more: its tombstone has stood for long
+            forgotten.delete(id);
           }
         }
       } catch (error) {
@@ -76,6 +85,15 @@ export class ScenarioMirror {
         if (!(error instanceof Error)) throw error;
       }
     }
+  }
+
+  /**
+   * G4: what nothing was told of since. One that got entries meanwhile was made after the watch began, which is about to tell it.
+   * @param before what the projection had before the watch began
+   */
+  #forgetUntold(before: ReadonlyMap<string, number>): void {
+    for (const { id, lastRun, lastSeq } of this.#projection.scenarios())
+      if (before.get(id) === lastSeq) this.#projection.forget(id, lastRun, lastSeq);
   }
 
   /** G2 */

@@ -63,6 +63,8 @@ export interface ProjectionStore extends PredictionReader {
    * @param after sequence that they come next behind; 0: they are the first ones. Refused when the store stands before it
    */
   apply(identity: LogIdentity, entries: readonly LogEntry[], after?: number): void;
+  /** Every scenario with at least one record: the last of its runs, and its last log sequence. */
+  scenarios(): readonly { readonly id: string; readonly lastRun: number; readonly lastSeq: number }[];
   /** Forgets everything (the stream is another one). */
   reset(): void;
   /**

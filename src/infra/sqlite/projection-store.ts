@@ -286,6 +286,10 @@ class SqliteProjection implements ProjectionStore {
     return this.#with(({ sql }) => sql.runs.all(scenario));
   }
 
+  scenarios(): { id: string; lastRun: number; lastSeq: number }[] {
+    return this.#with(({ sql }) => sql.scenarios.all());
+  }
+
   caughtUpWith(seq: number, timeoutMs: number): Promise<boolean> {
     if (this.appliedSeq >= seq) return Promise.resolve(true);
     return new Promise(resolve => {
@@ -452,6 +456,9 @@ function statements(db: Database.Database) {
     ),
     heads: db.prepare<[string, number], HeadRow>('SELECT * FROM head WHERE scenario = ? AND run = ? ORDER BY segment'),
     runs: db.prepare<[string], number>('SELECT DISTINCT run FROM head WHERE scenario = ? ORDER BY run').pluck(),
+    scenarios: db.prepare<[], { id: string; lastRun: number; lastSeq: number }>(
+      'SELECT scenario AS id, max(run) AS lastRun, max(seq) AS lastSeq FROM head GROUP BY scenario',
+    ),
     forget: db.prepare<[string, number, number]>('INSERT OR REPLACE INTO forgotten VALUES (?, ?, ?)'),
     forgotten: db.prepare<[string, number, number]>(
       'SELECT 1 FROM forgotten WHERE scenario = ? AND through_run >= ? AND through_seq >= ?',
