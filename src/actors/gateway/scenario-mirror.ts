@@ -56,7 +56,7 @@ export class ScenarioMirror {
         for await (const change of this.#store.watch(signal, true)) {
           if (change.kind === 'current') {
             this.#show();
-            await whenThereIsRoom(() => this.#forgetUntold(before), this.#clock, signal);
+            await this.#forgetUntold(before, signal);
           } else if (change.kind === 'entry' && change.entry.key.startsWith(PREFIX)) {
             const { key, value, revision } = change.entry;
             const id = key.slice(PREFIX.length);
@@ -88,12 +88,19 @@ export class ScenarioMirror {
   }
 
   /**
-   * G4: what nothing was told of since. One that got entries meanwhile was made after the watch began, which is about to tell it.
-   * @param before what the projection had before the watch began
+   * G4: what has no record. A watch may be current and yet about to bring one that was written while it was read.
+   * @param before what the projection had before the watch began, but for what it has told: what got entries since is somebody's
    */
-  #forgetUntold(before: ReadonlyMap<string, number>): void {
-    for (const { id, lastRun, lastSeq } of this.#projection.scenarios())
-      if (before.get(id) === lastSeq) this.#projection.forget(id, lastRun, lastSeq);
+  async #forgetUntold(before: ReadonlyMap<string, number>, signal: AbortSignal): Promise<void> {
+    for (const id of before.keys()) {
+      if ((await this.#store.get(PREFIX + id)) !== null) continue;
+      const forget = (): void => {
+        const held = this.#projection.scenarios().find(scenario => scenario.id === id);
+        if (held !== undefined && held.lastSeq === before.get(id))
+          this.#projection.forget(id, held.lastRun, held.lastSeq);
+      };
+      await whenThereIsRoom(forget, this.#clock, signal); // J4
+    }
   }
 
   /** G2 */
