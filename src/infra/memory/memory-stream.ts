@@ -203,7 +203,10 @@ export class MemoryStream {
     let last = given;
     let { session } = link;
     while (!signal.aborted) {
-      if (!link.connected) await link.online(signal);
+      if (!link.connected) {
+        await link.online(signal);
+        continue;
+      }
       if (session !== link.session) {
         session = link.session;
         if (last !== null && !this.#goesOn(last, certain))
