@@ -7,6 +7,7 @@
  */
 import { on } from 'node:events';
 import Type from 'typebox';
+import { leaseKey } from './actors/ownership/membership.ts';
 import { Runner } from './actors/runner/runner.ts';
 import { Engine } from './domain/engine.ts';
 import { Assignment, RUNNER_EXIT } from './domain/messages.ts';
@@ -14,10 +15,12 @@ import { ModelInfo } from './domain/model.ts';
 import { parse } from './domain/parse.ts';
 import { SourceInfo } from './domain/source.ts';
 import type { Measured } from './domain/stage.ts';
+import { BUCKETS } from './domain/subjects.ts';
 import { inferenceFactory } from './infra/inference/pool.ts';
 import { natsBus } from './infra/nats/bus.ts';
 import { connect } from './infra/nats/connection.ts';
 import { natsPredictionLog } from './infra/nats/prediction-log.ts';
+import { storedRevision } from './infra/nats/state-store.ts';
 import { Sandbox } from './infra/process/sandbox.ts';
 import { machineMs, systemClock, systemRandom } from './infra/process/system-clock.ts';
 import { DecoderChoice, openDecoder } from './infra/video/choose-decoder.ts';
@@ -44,6 +47,7 @@ const Orders = Type.Object({
     engine: Engine,
     workers: Type.Integer({ minimum: 1 }),
     heartbeatMs: Type.Integer({ minimum: 1 }),
+    leaseRevision: Type.Integer({ minimum: 0 }),
   }),
   /** When the node handed them over: since then this process may have been paused (L10). */
   sentAtMs: Type.Number(),
@@ -66,6 +70,7 @@ export async function main(): Promise<void> {
   await using nats = await connect(natsUrl, credsFile === null ? { name } : { name, credsFile });
   const isSpare = !('job' in (first as object));
   const { job, sentAtMs } = parse(Orders, isSpare ? await next() : first, 'The orders of the node');
+  nats.guard(async () => ((await storedRevision(nats, BUCKETS.lease, leaseKey(job.node))) ?? 0) >= job.leaseRevision);
   const ports = {
     log: natsPredictionLog(nats, (subject, seq) =>
       console.error(`${subject} holds something that is no record: ${seq}`),

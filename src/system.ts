@@ -34,7 +34,7 @@ import { SpareRunners } from './actors/node/spare-runners.ts';
 import { orchestrator } from './actors/orchestrator/orchestrator.ts';
 import { placeRunner } from './actors/orchestrator/place-runner.ts';
 import { orchestratorIn } from './actors/orchestrator-address.ts';
-import { Membership } from './actors/ownership/membership.ts';
+import { leaseKey, Membership } from './actors/ownership/membership.ts';
 import { Ownership } from './actors/ownership/ownership.ts';
 import type { Decoder } from './actors/ports/decoder.ts';
 import type { ModelCatalog } from './actors/ports/inference.ts';
@@ -81,7 +81,7 @@ import { findNatsServer } from './infra/nats/nats-binary.ts';
 import { natsPredictionLog } from './infra/nats/prediction-log.ts';
 import { provision } from './infra/nats/provision.ts';
 import { type ServiceInstance, serveDiscovery } from './infra/nats/service-discovery.ts';
-import { natsStateStore } from './infra/nats/state-store.ts';
+import { natsStateStore, storedRevision } from './infra/nats/state-store.ts';
 import { asset } from './infra/process/assets.ts';
 import { processLauncher } from './infra/process/launcher.ts';
 import type { Sandbox } from './infra/process/sandbox.ts';
@@ -218,6 +218,7 @@ export async function startNode(
       { ...members, lease: has('runner') || has('orchestrator') ? identity : null },
       has('orchestrator'),
     );
+    nats.guard(async () => membership.recognises(await storedRevision(nats, BUCKETS.lease, leaseKey(config.node))));
     await membership.join(starting.signal);
     await child('membership', {
       start: async () =>
@@ -347,6 +348,7 @@ export async function startNode(
               decoder,
               runners,
               telemetry: metrics,
+              leaseRevision: () => membership.revision,
               resolveSource: uri => resolveSource(uri, config.roots),
               announce: () => presence.announce(),
               report: (what, error) => report('node-agent', what, error),

@@ -9,7 +9,7 @@ import { STREAMS } from '../../src/domain/subjects.ts';
 import { ConnectionLost, type Nats } from '../../src/infra/nats/connection.ts';
 import { StreamReplaced } from '../../src/infra/nats/ordered-read.ts';
 import { ask } from '../../src/infra/nats/outcome.ts';
-import { natsStateStore } from '../../src/infra/nats/state-store.ts';
+import { natsStateStore, storedRevision } from '../../src/infra/nats/state-store.ts';
 import { bytes, collect, type NatsBackend, natsBackend, refusal, text } from '../contract/backends.ts';
 import { framesRecord, openRecord } from '../support/log-records.ts';
 import { freeze } from '../support/processes.ts';
@@ -169,6 +169,42 @@ for (const [what, grown] of [
     await grow(4);
     assert.instance(await failure, StreamReplaced);
   });
+
+test('NC4: after a reconnect nothing is asked before the store is recognised, however long that takes; of a strange one nothing at all', async () => {
+  const { a, natsA, server } = backend;
+  const bucket = await a.bucket('recognised');
+  const revision = await bucket.put('node.x', bytes('1'), 0);
+  const asked: (number | null)[] = [];
+  let answer = Promise.withResolvers<boolean>();
+  natsA.guard(async () => {
+    asked.push(await storedRevision(natsA, 'recognised', 'node.x'));
+    return answer.promise;
+  });
+  let isRead = false;
+  const reading = bucket.get('node.x').finally(() => {
+    isRead = true;
+  });
+  await waitUntil('the store is looked at', () => asked.length > 0);
+  assert.not(isRead || natsA.connected);
+  answer.resolve(true);
+  assert.is((await reading)?.revision, revision);
+  assert.ok(natsA.connected);
+
+  answer = Promise.withResolvers();
+  await server.restart();
+  await waitUntil('it is looked at again', () => asked.length > 1);
+  const [first] = [answer];
+  answer = Promise.withResolvers();
+  first.reject(new Error('nobody can tell now'));
+  await waitUntil('and again, as long as that fails', () => asked.length > 2);
+  const writing = bucket.put('node.x', bytes('2'), revision);
+  answer.resolve(false);
+  assert.instance(await refusal(writing), WriteRetry);
+  assert.ok(natsA.closed);
+  assert.equal(asked, [revision, revision, revision]);
+  assert.is(await storedRevision(backend.natsB, 'recognised', 'nobody'), null);
+  assert.is(await storedRevision(backend.natsB, 'no_such_bucket', 'node.x'), null);
+});
 
 test('SS3: a watch is not current before the leader’s newest message, whatever the copy it reads says of its own end', async () => {
   const { a, natsB } = backend;

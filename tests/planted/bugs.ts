@@ -444,6 +444,50 @@ export const BUGS: readonly PlantedBug[] = [
     caughtBy: { file: CELL, name: 'M1: no answer, fact or message leaves before the commit is stored' },
   },
   {
+    id: 'older-copy-adopted',
+    promise: 'what a cell knows is not mixed with an older copy of the store',
+    file: 'src/actors/runtime/cell.ts',
+    before: 'if (stored.revision < this.#revision) throw',
+    after: 'if (stored.revision < 0) throw',
+    caughtBy: {
+      file: CELL,
+      name: 'M10: a record that is older than the one committed last ends the host, and nothing is written by what it knew',
+    },
+  },
+  {
+    id: 'older-lease-recognised',
+    promise: 'a node does not go on over an older copy of the store',
+    file: 'src/actors/ownership/membership.ts',
+    before: 'if ((revision ?? 0) >= this.#revision) return true;',
+    after: 'if ((revision ?? 1) >= 1) return true;',
+    caughtBy: {
+      file: OWNERSHIP,
+      name: 'W10: a node that comes back to an older copy of the store ends; one that comes back to the same or a newer one does not',
+    },
+  },
+  {
+    id: 'asked-before-the-store-is-known',
+    promise: 'a node does not go on over an older copy of the store',
+    file: 'src/infra/nats/connection.ts',
+    before: 'this.#connected = false;\n    void this.#open();',
+    after: 'void this.#open();',
+    caughtBy: {
+      file: 'tests/nats/recovery.test.ts',
+      name: 'NC4: after a reconnect nothing is asked before the store is recognised, however long that takes; of a strange one nothing at all',
+    },
+  },
+  {
+    id: 'unread-taken-for-deleted',
+    promise: 'an API node keeps the predictions of every scenario that there is',
+    file: 'src/actors/gateway/scenario-mirror.ts',
+    before: 'if ((await this.#store.get(PREFIX + id)) !== null) continue;',
+    after: '',
+    caughtBy: {
+      file: 'tests/api/scenario-mirror.test.ts',
+      name: 'G4: a node that slept through deletions forgets the deleted runs, of what was made anew and of what nothing tells of any more',
+    },
+  },
+  {
     id: 'sent-before-the-commit',
     promise: 'what a message causes leaves only when its commit is stored',
     file: 'src/actors/runtime/cell.ts',

@@ -44,6 +44,7 @@ async function start(slots = 4) {
       bus: server.bus(),
       clock,
       random: new SeededRandom(1),
+      leaseRevision: () => 1,
       mailbox: {
         ...mailbox,
         send: async message => {

@@ -59,6 +59,7 @@ class Stage {
       engine: ENGINE,
       workers: 2,
       heartbeatMs: 100,
+      leaseRevision: 1,
     };
     const runner = new Runner(
       { log, clock, random, bus, decoder, inference },

@@ -94,6 +94,23 @@ test('M3: a record of a higher epoch ends the host as fenced, and nothing of it 
   assert.is((await bank.retained()).length, 1);
 });
 
+test('M10: a record that is older than the one committed last ends the host, and nothing is written by what it knew', async () => {
+  const bank = new Bank();
+  const copies: ReturnType<typeof bank.server.copy>[] = [];
+  const store = faultyStore(bank.store, operation => {
+    for (const copy of operation === 'put' ? copies.splice(0) : []) bank.server.putBack(copy);
+    return undefined;
+  });
+  const owner = await bank.claim({ store });
+  await bank.command('a', 'deposit', { amount: 1 });
+  const copy = bank.server.copy();
+  await bank.command('a', 'deposit', { amount: 2 });
+  copies.push(copy);
+  await bank.command('a', 'deposit', { amount: 4 });
+  assert.match(JSON.stringify(owner.ended()), /an older copy of the store was put back/);
+  assert.is((await bank.account('a'))?.balance, 1);
+});
+
 test('M4: an ambiguous write that landed is recognised by its mark and not written again', async () => {
   const bank = new Bank();
   let puts = 0;

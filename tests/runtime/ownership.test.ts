@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Membership } from '../../src/actors/ownership/membership.ts';
+import { leaseKey, Membership } from '../../src/actors/ownership/membership.ts';
 import { Ownership } from '../../src/actors/ownership/ownership.ts';
 import type { StateStore } from '../../src/actors/ports/state-store.ts';
 import { WriteRetry, WriteUnknown } from '../../src/actors/ports/write-outcome.ts';
@@ -366,6 +366,33 @@ test('W7: of two processes over one DATA folder the older one ends, and says wha
   assert.equal(owned(first), []);
   await cluster.clock.advance(2 * RENEW_MS);
   assert.equal([owned(second), second.end.done], [all, false]);
+});
+
+test('W10: a node that comes back to an older copy of the store ends; one that comes back to the same or a newer one does not', async () => {
+  const cluster = new Cluster();
+  const node = await cluster.start('n1');
+  const revisionOf = (): number | null => cluster.server.lastRevision(BUCKETS.lease, leaseKey('n1'));
+  const copied = revisionOf();
+  const copy = cluster.server.copy();
+  await cluster.clock.advance(2 * RENEW_MS);
+  assert.ok(node.membership.recognises(revisionOf()));
+  assert.ok(node.membership.recognises(Number(revisionOf()) + 1), 'a renewal whose answer was lost');
+  await cluster.clock.settle();
+  assert.not(node.end.done);
+  cluster.server.putBack(copy);
+  assert.is(revisionOf(), copied);
+  assert.not(node.membership.recognises(revisionOf()));
+  await cluster.clock.settle();
+  assert.match(node.end.error ?? '', /older copy of NATS' store was put back .*: start the node again/);
+  assert.equal(owned(node), []);
+});
+
+test('W10: a node whose lease is gone from the store ends too', async () => {
+  const cluster = new Cluster();
+  const node = await cluster.start('n1');
+  assert.not(node.membership.recognises(null));
+  await cluster.clock.settle();
+  assert.ok(node.end.done);
 });
 
 test('W5: a node that does not know every lease yet claims nothing', async () => {

@@ -139,6 +139,7 @@ export class Cluster {
         bus: server.bus(),
         clock,
         random: new SeededRandom(2),
+        leaseRevision: () => 1,
         mailbox: server.mailbox(),
         launcher: {
           launch: async () => {

@@ -69,6 +69,9 @@ export class SimProcess {
   readonly #rate: number;
   readonly #turns = new Map<Operation, { readonly base: number; turn: number }>();
   readonly #reads = new Set<AbortController>();
+  /** The connection's NC4, as a node has it. */
+  recognise: () => boolean = () => true;
+  #asked = { session: 0, isKnown: true };
   #dead = false;
   #thawed: PromiseWithResolvers<void> | null = null;
 
@@ -142,9 +145,11 @@ export class SimProcess {
   /** SP4 */
   async #exchange<T>(words: Words, act: () => Promise<T>): Promise<T> {
     const { link } = this;
-    const { latencyMs } = this.#world;
-    if (link.connected && !link.cut && latencyMs === 0) return act();
+    const { latencyMs, server } = this.#world;
     if (!link.connected && !(await this.#connects())) throw words.notSent();
+    if (!this.#isKnown) throw words.notSent();
+    if (!link.cut && latencyMs === 0) return act();
+    const { copies } = server;
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const unanswered = (): void => reject(words.unanswered());
     const timer = this.#world.clock.timer(LIMITS.natsRequestMs, unanswered);
@@ -153,7 +158,7 @@ export class SimProcess {
     link.pass(
       () =>
         void this.#pause(latencyMs / 2)
-          .then(act)
+          .then(() => (server.copies === copies ? act() : never())) // what was on its way died with the server
           .then(
             result => answer(() => resolve(result)),
             error => answer(() => reject(error)),
@@ -165,6 +170,13 @@ export class SimProcess {
       timer.cancel();
       off();
     }
+  }
+
+  /** Asked once in each session. */
+  get #isKnown(): boolean {
+    const { session } = this.link;
+    if (this.#asked.session !== session) this.#asked = { session, isKnown: this.#asked.isKnown && this.recognise() };
+    return this.#asked.isKnown;
   }
 
   #connects(): Promise<boolean> {

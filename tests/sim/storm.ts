@@ -206,7 +206,7 @@ export function planOf(seed: number): Plan {
   }));
   const strikes = Array.from({ length: 2 + below(22) }, () => ({ atMs: below(stormMs), deed: anyDeed() })).flatMap(
     (strike): Strike[] =>
-      strike.deed.kind === 'restore store' && strike.deed.everything
+      strike.deed.kind === 'restore store'
         ? [{ atMs: below(strike.atMs), deed: { kind: 'copy store' } }, strike]
         : [strike],
   );

@@ -14,7 +14,7 @@ import { NodeAgent } from '../../src/actors/node/node-agent.ts';
 import { Presence } from '../../src/actors/node/presence.ts';
 import { orchestrator } from '../../src/actors/orchestrator/orchestrator.ts';
 import { placeRunner } from '../../src/actors/orchestrator/place-runner.ts';
-import { Membership } from '../../src/actors/ownership/membership.ts';
+import { leaseKey, Membership } from '../../src/actors/ownership/membership.ts';
 import { Ownership } from '../../src/actors/ownership/ownership.ts';
 import type { Decoder } from '../../src/actors/ports/decoder.ts';
 import type { ScenarioVerb } from '../../src/actors/ports/gateway.ts';
@@ -64,6 +64,7 @@ const MODEL: ModelInfo = {
   classes: ['thing'],
 };
 const HEARTBEAT_MS = 1_000;
+const RENEW_MS = 1_000;
 const SILENCE_MS = 5_000;
 const SHUTDOWN_MS = 5_000;
 const STALL_MS = 15_000;
@@ -132,7 +133,7 @@ export class World implements Surroundings {
   #serverUp = true;
   /** What is stuck comes loose when faults end. */
   readonly #calmed = Promise.withResolvers<void>();
-  #copy: { readonly copy: ServerCopy; readonly index: number } | null = null;
+  #copy: { readonly copy: ServerCopy; readonly index: number; readonly atMs: number } | null = null;
 
   constructor(plan: Plan, trace = new Trace()) {
     this.plan = plan;
@@ -272,11 +273,12 @@ export class World implements Surroundings {
 
   copyStore(): void {
     this.note('server', 'its store is copied');
-    this.#copy = { copy: this.server.copy(), index: this.history.all.length };
+    this.#copy = { copy: this.server.copy(), index: this.history.all.length, atMs: this.clock.monotonic() };
   }
 
+  /** As old as any that people put back: every node has renewed its lease since, or has not been there since. */
   get hasCopy(): boolean {
-    return this.#copy !== null;
+    return this.#copy !== null && this.clock.monotonic() - this.#copy.atMs > 2 * RENEW_MS;
   }
 
   restoreStore(): void {
@@ -430,12 +432,13 @@ export class World implements Surroundings {
     // ── membership ──
     const identity = { process: random.token(12), data: name };
     const leases = process.store(BUCKETS.lease);
-    const members = { node: name, partitions: this.plan.partitions, renewMs: 1_000, deadMs: 5_000 };
+    const members = { node: name, partitions: this.plan.partitions, renewMs: RENEW_MS, deadMs: 5_000 };
     const membership = new Membership(
       { clock, leases },
       { ...members, lease: has('runner') || has('orchestrator') ? identity : null },
       has('orchestrator'),
     );
+    process.recognise = () => membership.recognises(this.server.lastRevision(BUCKETS.lease, leaseKey(name)));
     await membership.join(starting.signal);
     await child('membership', {
       start: async () =>
@@ -500,6 +503,7 @@ export class World implements Surroundings {
               models,
               decoder: this.#decoder(process),
               runners,
+              leaseRevision: () => membership.revision,
               resolveSource: async uri => {
                 await this.#work(process, 'source.resolve');
                 return uri;
@@ -761,6 +765,7 @@ export class World implements Surroundings {
       kill,
       orphan: () => this.clock.timer(5, () => process.run(kill)), // WO1
     };
+    process.recognise = () => (this.server.lastRevision(BUCKETS.lease, leaseKey(job.node)) ?? 0) >= job.leaseRevision;
     node.runners.add(self);
     this.#runners.push(self);
     this.note(name, 'starts');

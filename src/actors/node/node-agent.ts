@@ -65,6 +65,8 @@ export interface NodePorts {
   readonly telemetry?: NodeTelemetry;
   /** Resolves a source's path below this node's roots. @throws TroupeError */
   resolveSource(uri: string): Promise<string>;
+  /** Of the last acknowledged renewal of the node's lease. */
+  leaseRevision(): number;
   /** Something changed that a placement may wait for. */
   announce(): void;
   report(what: string, error: unknown): void;
@@ -299,6 +301,7 @@ export class NodeAgent {
       engine,
       workers,
       heartbeatMs,
+      leaseRevision: this.#ports.leaseRevision(),
     };
     const checkedMs = Math.round(this.#ports.clock.monotonic() - askedAt);
     const process = await this.#launch(assignment, { job, settings: runnerSettings }, checkedMs);

@@ -8,6 +8,8 @@
  *    blind), has no right to judge: it waits, and gives everybody's lease its full time again.
  * W7 A name belongs to one DATA folder at a time. A new process over the same folder, whose lock it holds, replaces its
  *    predecessor at once; one over another folder joins only when the name's lease is dead.
+ * W10 A store that has this node's lease as it was before its last renewal is an older copy that was put back: nobody else
+ *    writes that lease. The node ends, for what it knows may be of later than the copy, and what it would write by it is wrong.
  *
  * It decides nothing about partitions: Ownership does.
  */
@@ -67,6 +69,7 @@ interface SeenLease extends Seen<Lease> {
 export class Membership {
   readonly #ports: MembershipPorts;
   readonly #settings: MembershipSettings;
+  readonly #key: string;
   readonly #leases = new Map<string, SeenLease>();
   readonly #claims = new Map<number, Seen<Claim>>();
   readonly #listeners = new Set<() => void>();
@@ -81,14 +84,18 @@ export class Membership {
   #members = '';
   /** Renewals, one after the other: two at once would refuse each other. */
   #turn: Promise<void> = Promise.resolve();
+  /** W10 */
+  readonly #replaced = Promise.withResolvers<never>();
 
   /** @param owner whether it is to own partitions */
   constructor(ports: MembershipPorts, settings: MembershipSettings, owner: boolean) {
     this.#ports = ports;
     this.#settings = settings;
+    this.#key = leaseKey(settings.node);
     this.#owner = owner;
     this.#heardAt = ports.clock.monotonic();
     this.#stableSince = this.#heardAt;
+    this.#replaced.promise.catch(() => {}); // told by `run`
   }
 
   /**
@@ -96,14 +103,14 @@ export class Membership {
    * @throws TroupeError unavailable: a live process over another DATA folder has it
    */
   async join(signal: AbortSignal): Promise<void> {
-    const { lease, node, deadMs, renewMs } = this.#settings;
+    const { lease, deadMs, renewMs } = this.#settings;
     if (lease === null) return;
     const { clock, leases } = this.#ports;
     let watched: { readonly revision: number; readonly since: number } | null = null;
     for (;;) {
       signal.throwIfAborted();
       try {
-        const stored = await leases.get(`node.${node}`);
+        const stored = await leases.get(this.#key);
         const holder = stored === null ? null : leaseOf(stored.value);
         const now = clock.monotonic();
         if (stored !== null && holder !== null && holder.node !== '' && holder.data !== lease.data) {
@@ -114,7 +121,7 @@ export class Membership {
             continue;
           }
         }
-        this.#revision = await leases.put(`node.${node}`, toJson(this.#lease()), stored?.revision ?? 0);
+        this.#revision = await leases.put(this.#key, toJson(this.#lease()), stored?.revision ?? 0);
         this.#renewedAt = clock.monotonic();
         return;
       } catch (error) {
@@ -131,7 +138,7 @@ export class Membership {
     const either = AbortSignal.any([signal, over.signal]);
     const loops = [this.#watch(either), this.#keep(either)];
     try {
-      await Promise.race(loops);
+      await Promise.race([...loops, this.#replaced.promise]);
     } finally {
       over.abort(new Error('membership ended'));
       await Promise.allSettled(loops);
@@ -162,11 +169,27 @@ export class Membership {
     return this.#owner;
   }
 
+  /**
+   * W10: whether the store that was connected to again is the one of before. If not, `run` rejects, now and ever after.
+   * @param revision of the last entry or deletion under its key; null: there is none
+   */
+  recognises(revision: number | null): boolean {
+    if ((revision ?? 0) >= this.#revision) return true;
+    const { node } = this.#settings;
+    this.#replaced.reject(
+      new TroupeError(
+        'unavailable',
+        `an older copy of NATS' store was put back while node '${node}' ran, which knows what is not in it: start the node again.`,
+      ),
+    );
+    return false;
+  }
+
   /** Gives the name back: whoever waits for this lease's death need not. */
   async leave(): Promise<void> {
     if (this.#settings.lease === null || this.#revision === 0) return;
     try {
-      await this.#ports.leases.delete(`node.${this.#settings.node}`, this.#revision);
+      await this.#ports.leases.delete(this.#key, this.#revision);
     } catch (error) {
       if (!isPassing(error) && !(error instanceof WriteConflict)) throw error; // then the lease just dies
     }
@@ -279,7 +302,7 @@ export class Membership {
     if (lease === null) return;
     const value = this.#lease();
     try {
-      this.#revision = await leases.put(`node.${node}`, toJson(value), this.#revision);
+      this.#revision = await leases.put(this.#key, toJson(value), this.#revision);
     } catch (error) {
       if (isPassing(error)) return; // the next interval tries again
       if (!(error instanceof WriteConflict)) throw error;
@@ -294,9 +317,9 @@ export class Membership {
 
   /** Refused: an earlier renewal had landed without an answer, or the name is another's now. */
   async #settle(): Promise<void> {
-    const { node, lease } = this.#settings;
+    const { lease } = this.#settings;
     try {
-      const stored = await this.#ports.leases.get(`node.${node}`);
+      const stored = await this.#ports.leases.get(this.#key);
       const holder = stored === null ? null : leaseOf(stored.value);
       if (holder !== null && holder.node !== '' && holder.process !== lease?.process) throw this.#taken();
       this.#revision = stored?.revision ?? 0;
@@ -319,6 +342,9 @@ export class Membership {
     for (const tell of this.#listeners) tell();
   }
 }
+
+/** Where a node's lease is kept. */
+export const leaseKey = (node: string): string => `node.${node}`;
 
 /** null for whatever a stranger may have put there. */
 const leaseOf = (bytes: Uint8Array): Lease | null => parseJson(Lease, bytes);

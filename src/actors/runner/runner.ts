@@ -48,6 +48,8 @@ export interface RunnerJob {
   readonly engine: Engine;
   readonly workers: number;
   readonly heartbeatMs: number;
+  /** Of the node's lease when it gave the orders: a store whose lease is older is an older copy, which holds no such orders. */
+  readonly leaseRevision: number;
 }
 
 export interface RunnerPorts extends LogWriterPorts {

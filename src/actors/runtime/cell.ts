@@ -14,6 +14,8 @@
  *    long, it may be late, and where a tombstone stood nothing refuses it any more (M7).
  * M9 A timer fires at its time by the wall clock, and when its whole delay has passed here at the latest: that clock may have
  *    jumped back since it was set, or been another node's and wrong.
+ * M10 A record older than the one it holds is that of an older copy of the store that was put back: what the cell and its messages
+ *    know is of later. The host ends, and whoever claims next begins with what there is.
  */
 import { toJson } from '../../domain/json.ts';
 import { LIMITS } from '../../domain/limits.ts';
@@ -262,6 +264,7 @@ export class Cell<State = unknown> {
             return true;
           }
           if (stored.revision === this.#revision) continue; // M4: it did not land; the same write again
+          if (stored.revision < this.#revision) throw new Error('an older copy of the store was put back'); // M10
           if (stored.record.epoch > this.#owner.epoch) {
             this.#owner.fenced(); // M3
             return false;

@@ -58,8 +58,8 @@ export class MemoryServer {
   readonly #options: MemoryServerOptions;
   readonly #streams = new Map<string, MemoryStream>();
   readonly #broker = new MemoryBroker();
-  /** Counts how often the store was put back. */
-  #generation = 0;
+  /** How often the store was put back. */
+  copies = 0;
 
   constructor(options: MemoryServerOptions) {
     this.#options = options;
@@ -74,7 +74,7 @@ export class MemoryServer {
 
   /** ME3 */
   putBack(copy: ServerCopy): void {
-    this.#generation += 1;
+    this.copies += 1;
     for (const [name, stream] of this.#streams) stream.putBack(copy.get(name) ?? { messages: [], lastSeq: 0 });
   }
 
@@ -88,6 +88,11 @@ export class MemoryServer {
     else if (second === 'event' || second === 'rejected')
       this.#stream(journalStream(subject)).append(subject, body, headers);
     this.#broker.publish({ subject, body: body.slice(), headers, reply: null });
+  }
+
+  /** Of a key's last entry or deletion; null: there is none. */
+  lastRevision(bucket: string, key: string): number | null {
+    return this.#stream(kvStream(bucket)).lastOf(kvSubject(bucket, key))?.seq ?? null;
   }
 
   /** Messages that a stream holds, as a server's own statistics tell. */
@@ -273,10 +278,10 @@ export class MemoryServer {
   async #apply<T>(stream: MemoryStream, subject: string, link: Link, write: (subject: string) => T): Promise<T> {
     const applied = link.proposal();
     if (applied === null) return write(subject);
-    const generation = this.#generation;
+    const { copies } = this;
     const over = stream.propose(subject);
     await applied;
-    if (generation !== this.#generation) throw new WriteUnknown('the store was put back'); // ME3
+    if (copies !== this.copies) throw new WriteUnknown('the store was put back'); // ME3
     over();
     return write(subject);
   }

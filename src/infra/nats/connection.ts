@@ -5,8 +5,11 @@
  * NC2 A request that was under way when the connection broke ends at once, as lost, instead of at its time-out.
  * NC3 Answers come to inboxes of the user whom the URL names, `_INBOX_<user>.…`: a server that confines each user to its own
  *     (nats.conf) lets nobody read another's answers. Without such a name, as with a `.creds` file, they are `_INBOX.…`.
+ * NC4 After a reconnect (and after `guard`) nothing is asked before the store is known to be the one of before: of an older copy that was put back
+ *    meanwhile, this process would know what is not in it.
  */
 import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import {
   createInbox,
@@ -17,6 +20,8 @@ import {
 } from '@nats-io/transport-node';
 import { TroupeError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
+
+const RECOGNISE_AGAIN_MS = 250;
 
 export interface NatsOptions {
   /** Shown by the server's own tools. */
@@ -45,6 +50,8 @@ export class Nats implements AsyncDisposable {
   readonly #underWay = new Set<(reason: Error) => void>();
   readonly #waiting = new Set<PromiseWithResolvers<void>>();
   #connected = true;
+  #breaks = 0;
+  #recognise: () => Promise<boolean> = () => Promise.resolve(true);
 
   constructor(connection: NatsConnection, jsm: JetStreamManager, inboxPrefix: string) {
     this.connection = connection;
@@ -89,6 +96,18 @@ export class Nats implements AsyncDisposable {
     }
   }
 
+  /**
+   * NC4, from now on.
+   * @param recognise whether the store is the one that this process knows. Asks past `request`; is asked again while it throws;
+   *   a no closes the connection
+   */
+  guard(recognise: () => Promise<boolean>): void {
+    this.#recognise = recognise;
+    if (!this.#connected) return; // it will be asked
+    this.#connected = false;
+    void this.#open();
+  }
+
   /** Sends what is buffered, then closes. Idempotent. */
   async close(): Promise<void> {
     if (this.closed) return;
@@ -121,7 +140,7 @@ export class Nats implements AsyncDisposable {
   async #follow(): Promise<void> {
     for await (const status of this.connection.status()) {
       if (status.type === 'disconnect') this.#broken(new ConnectionLost('the connection to NATS broke'));
-      if (status.type === 'reconnect') this.#restored();
+      if (status.type === 'reconnect') void this.#open();
       for (const listener of this.#listeners) listener(status);
     }
     this.#broken(new ConnectionLost('the connection to NATS was closed'));
@@ -130,10 +149,20 @@ export class Nats implements AsyncDisposable {
 
   #broken(reason: ConnectionLost): void {
     this.#connected = false;
+    this.#breaks += 1;
     for (const reject of this.#underWay) reject(reason);
   }
 
-  #restored(): void {
+  /** NC4 */
+  async #open(): Promise<void> {
+    const breaks = this.#breaks;
+    for (;;) {
+      const isKnown = await this.#recognise().catch(() => null);
+      if (breaks !== this.#breaks) return;
+      if (isKnown === false) return this.connection.close();
+      if (isKnown) break;
+      await delay(RECOGNISE_AGAIN_MS);
+    }
     this.#connected = true;
     for (const waiting of this.#waiting) waiting.resolve();
   }

@@ -23,7 +23,7 @@ import { WriteConflict, WriteRetry } from '../../actors/ports/write-outcome.ts';
 import { kvKey, kvStream, kvSubject } from '../../domain/subjects.ts';
 import type { Nats } from './connection.ts';
 import { readOrdered } from './ordered-read.ts';
-import { ask, write } from './outcome.ts';
+import { ask, isStreamNotFound, write } from './outcome.ts';
 
 /** How long a watch waits for the newest message before it asks which one that is now. */
 const LOOK_AGAIN_MS = 1_000;
@@ -146,6 +146,19 @@ export function natsStateStore(nats: Nats, bucket: string): StateStore {
     if (message === null) throw new WriteRetry('the key went away in between');
     if (!isMarker(message.header)) throw refusal;
     return message.seq;
+  }
+}
+
+/**
+ * The revision of a key's last entry or deletion; null: there is none, or no such bucket. Asked past the connection's NC4.
+ * @throws whatever keeps it from being known
+ */
+export async function storedRevision({ jsm }: Nats, bucket: string, key: string): Promise<number | null> {
+  try {
+    return (await jsm.streams.getMessage(kvStream(bucket), { last_by_subj: kvSubject(bucket, key) }))?.seq ?? null;
+  } catch (error) {
+    if (isStreamNotFound(error)) return null;
+    throw error;
   }
 }
 
