@@ -343,6 +343,7 @@ export async function startNode(
               clock,
               random,
               mailbox,
+              store,
               launcher,
               models,
               decoder,

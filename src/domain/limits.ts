@@ -94,6 +94,8 @@ export const LIMITS = {
    */
   tombstoneMs: 3_600_000,
   claimMs: 600_000,
+  /** Between two looks of a node whether its runners are wanted: a read of some KiB for each, less than its beats cost. */
+  wantedMs: 10_000,
   /** Between two looks of a partition's owner at what may go, and what a deletion leaves in the store for its watchers. */
   sweepMs: 300_000,
   /** Abnormal ends of `receive` on one message before it is dead-lettered. */

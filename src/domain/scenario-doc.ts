@@ -114,6 +114,16 @@ export function assignmentOf(doc: ScenarioDoc, ref: AttemptBody): Assignment | n
   };
 }
 
+/**
+ * Whether the attempt may be running on that node as far as its scenario knows: it was placed there, or is being placed. An attempt is
+ * numbered before any node hears of it, so what no later reading wants is never wanted again.
+ */
+export function isWantedOn(doc: ScenarioDoc | null, ref: AttemptRef, node: string): boolean {
+  const segment = doc?.segments[ref.segment];
+  if (doc?.run !== ref.run || segment?.attempt !== ref.attempt) return false;
+  return segment.phase === 'placing' || segment.node === node;
+}
+
 export const transitions = ({ history, run }: ScenarioDoc): readonly Transition[] =>
   history.map((entry, i) => ({ n: i + 1, run, ...entry }));
 

@@ -1038,6 +1038,29 @@ export const BUGS: readonly PlantedBug[] = [
     caughtBy: { file: NODE, name: 'A1: a newer attempt or run replaces an older one here, never the other way round' },
   },
   {
+    id: 'forgotten-runner-keeps-its-slot',
+    promise:
+      'a runner that nobody wants any more is ended, also when the word to end it went to a node that was cut off',
+    file: 'src/actors/node/node-agent.ts',
+    before: 'if (isWantedOn(doc, assignment, this.#settings.id)) return;',
+    after: 'if (assignment !== null) return;',
+    caughtBy: {
+      file: NODE,
+      name: 'A8: an attempt that another has followed is ended, its slot is free, and nobody is told',
+    },
+  },
+  {
+    id: 'same-attempt-elsewhere-overlooked',
+    promise: 'of one attempt on two nodes only the one that its scenario knows goes on',
+    file: 'src/domain/scenario-doc.ts',
+    before: "return segment.phase === 'placing' || segment.node === node;",
+    after: "return segment.phase === 'placing' || segment.node !== null;",
+    caughtBy: {
+      file: NODE,
+      name: 'A8: an attempt that runs elsewhere is ended, its slot is free, and nobody is told',
+    },
+  },
+  {
     id: 'exit-reported-once-and-lost',
     promise: 'a runner’s end is reported until the report is stored',
     file: 'src/actors/node/node-agent.ts',

@@ -1,14 +1,16 @@
-/** The node: A1–A5, with runner processes that end when and as the test says. */
+/** The node: A1–A8, with runner processes that end when and as the test says. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { NodeAgent } from '../../src/actors/node/node-agent.ts';
 import { WriteRetry } from '../../src/actors/ports/write-outcome.ts';
+import { emptyRecord } from '../../src/actors/runtime/committed.ts';
+import { encodeRecord } from '../../src/actors/runtime/record-codec.ts';
 import { Supervisor } from '../../src/actors/runtime/supervisor.ts';
 import { TroupeError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { Assignment, Exited, StartAnswer, StopAnswer } from '../../src/domain/messages.ts';
 import { toSpec } from '../../src/domain/scenario-spec.ts';
-import { SUBJECTS } from '../../src/domain/subjects.ts';
+import { BUCKETS, SUBJECTS } from '../../src/domain/subjects.ts';
 import { MemoryServer } from '../../src/infra/memory/memory-server.ts';
 import { SeededRandom } from '../../src/infra/memory/seeded-random.ts';
 import { VirtualClock } from '../../src/infra/memory/virtual-clock.ts';
@@ -23,6 +25,8 @@ async function start(slots = 4) {
   const world = {
     refused: [] as string[],
     readable: true,
+    /** Whether states can be read. */
+    answers: true,
     source: SOURCE,
     probes: 0,
     /** What a file is read behind. */
@@ -32,6 +36,13 @@ async function start(slots = 4) {
     views: [] as ReturnType<NodeAgent['view']>[],
   };
   const mailbox = server.mailbox();
+  const store = server.stateStore(BUCKETS.state);
+  /** What a scenario has committed; null: it is deleted. */
+  const commit = async (scenario: string, state: unknown): Promise<void> => {
+    const key = `scenario.${scenario}`;
+    const value = encodeRecord({ ...emptyRecord(1), state });
+    await store.put(key, value, (await store.get(key))?.revision ?? 0);
+  };
   const runners = await Supervisor.start({
     id: 'runners',
     node: 'n1',
@@ -50,6 +61,13 @@ async function start(slots = 4) {
         send: async message => {
           if (world.refused.includes(message.verb)) throw new WriteRetry('no leader');
           return mailbox.send(message);
+        },
+      },
+      store: {
+        ...store,
+        get: async key => {
+          if (!world.answers) throw new TroupeError('unavailable', 'no leader', { retryable: true });
+          return store.get(key);
         },
       },
       launcher: {
@@ -116,7 +134,12 @@ async function start(slots = 4) {
     world,
     processes,
     reports,
-    place: (assignment: Assignment) => ask<StartAnswer>('start', assignment),
+    store,
+    commit,
+    place: async (assignment: Assignment) => {
+      await commit(assignment.scenario, stateOf(assignment));
+      return ask<StartAnswer>('start', assignment);
+    },
     probe: () => ask<unknown>('probe', attempt(1).spec, 10_000),
     stop: (of: Assignment, mode: string) =>
       ask<StopAnswer>('stop', { scenario: 'cam', run: of.run, segment: 0, attempt: of.attempt, mode }),
@@ -134,6 +157,12 @@ const attempt = (number: number, extra: Partial<Assignment> = {}): Assignment =>
   engine: null,
   modelSha256: null,
   ...extra,
+});
+
+/** As a scenario has it that has just numbered the attempt, or has come further. */
+const stateOf = ({ run, attempt }: Pick<Assignment, 'run' | 'attempt'>, more = {}) => ({
+  run,
+  segments: [{ segment: 0, attempt, phase: 'placing', node: null, ...more }],
 });
 
 const STARTUP = { claimedMs: 1, loadedMs: 2, decodedMs: 3, committedMs: 4 };
@@ -373,6 +402,50 @@ test('A5: draining ends although nobody takes the reports', async () => {
   await node.clock.runUntil(() => over, 60_000);
   assert.ok(over);
   await drained;
+});
+
+for (const [what, state] of [
+  ['is being placed', stateOf({ run: 1, attempt: 3 })],
+  ['runs here', stateOf({ run: 1, attempt: 3 }, { phase: 'running', node: 'n1' })],
+  ['is being stopped here', stateOf({ run: 1, attempt: 3 }, { phase: 'stopping', node: 'n1' })],
+] as const)
+  test(`A8: an attempt that ${what} as its scenario has it is left alone`, async () => {
+    const node = await start(1);
+    await node.place(attempt(3));
+    await node.commit('cam', state);
+    await node.clock.advance(60_000);
+    assert.equal([node.processes[0]?.killed, node.agent.view().running], [[], 1]);
+  });
+
+for (const [what, state] of [
+  ['another has followed', stateOf({ run: 1, attempt: 4 })],
+  ['was given up', stateOf({ run: 1, attempt: 3 }, { phase: 'backoff' })],
+  ['runs elsewhere', stateOf({ run: 1, attempt: 3 }, { phase: 'running', node: 'n2' })],
+  ['belongs to an earlier run', stateOf({ run: 2, attempt: 3 })],
+  ['a restored store has not numbered yet', stateOf({ run: 1, attempt: 2 })],
+  ['has no scenario any more', null],
+] as const)
+  test(`A8: an attempt that ${what} is ended, its slot is free, and nobody is told`, async () => {
+    const node = await start(1);
+    await node.place(attempt(3));
+    await node.commit('cam', state);
+    await node.clock.advance(LIMITS.wantedMs);
+    assert.equal(node.processes[0]?.killed, ['SIGKILL']);
+    assert.equal(await node.reports(), []);
+    assert.equal([node.agent.view().running, node.world.views.at(-1)?.running], [0, 0]);
+    assert.is((await node.stop(attempt(3), 'kill')).kind, 'gone', 'to whoever still wants it ended');
+  });
+
+test('A8: an attempt whose scenario has left nothing is ended; while that cannot be read it is left alone', async () => {
+  const node = await start();
+  await node.place(attempt(1));
+  await node.store.delete('scenario.cam', (await node.store.get('scenario.cam'))?.revision ?? 0);
+  node.world.answers = false;
+  await node.clock.advance(60_000);
+  assert.equal(node.processes[0]?.killed, []);
+  node.world.answers = true;
+  await node.clock.advance(LIMITS.wantedMs);
+  assert.equal(node.processes[0]?.killed, ['SIGKILL']);
 });
 
 test.run();

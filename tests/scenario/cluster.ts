@@ -141,6 +141,7 @@ export class Cluster {
         random: new SeededRandom(2),
         leaseRevision: () => 1,
         mailbox: server.mailbox(),
+        store: this.#store,
         launcher: {
           launch: async () => {
             const exit = Promise.withResolvers<ProcessExit>();

@@ -499,6 +499,7 @@ export class World implements Surroundings {
               clock,
               random,
               mailbox,
+              store,
               launcher: { launch: (_role, orders) => this.#launch(machine, node, (orders as { job: RunnerJob }).job) },
               models,
               decoder: this.#decoder(process),

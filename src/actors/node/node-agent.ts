@@ -12,6 +12,9 @@
  *    silence may last. Its death is seen here, and without progress of its own it counts as stalled in the end.
  * A7 A model's trial may take longer than anybody waits: who asks meanwhile is told so, and a model that worked then is warm,
  *    which a placement that waits for it hears at once.
+ * A8 A runner that its scenario does not want here any more is ended, whoever should have told: the word may have gone to a node
+ *    that was cut off, and been given up, and what hangs meets no fence. Nobody is told of such an end, the same attempt may
+ *    run elsewhere. What cannot be read is no verdict.
  */
 
 import Type from 'typebox';
@@ -36,7 +39,7 @@ import { classUnknown, type LocalModel } from '../../domain/model.ts';
 import { type NodeView, unfit } from '../../domain/node.ts';
 import { parse } from '../../domain/parse.ts';
 import { ScenarioSpec } from '../../domain/scenario.ts';
-import { attemptKey } from '../../domain/scenario-doc.ts';
+import { attemptKey, isWantedOn, type ScenarioDoc } from '../../domain/scenario-doc.ts';
 import { type SourceInfo, sameIdentity } from '../../domain/source.ts';
 import { Measured } from '../../domain/stage.ts';
 import { HEADERS, SUBJECTS } from '../../domain/subjects.ts';
@@ -47,9 +50,11 @@ import type { Decoder } from '../ports/decoder.ts';
 import type { ModelCatalog } from '../ports/inference.ts';
 import type { Mailbox } from '../ports/mailbox.ts';
 import type { ProcessExit, ProcessHandle, ProcessLauncher } from '../ports/process-launcher.ts';
+import type { StateStore } from '../ports/state-store.ts';
 import type { NodeTelemetry } from '../ports/telemetry.ts';
-import { MailboxFull, WriteConflict, WriteRetry, WriteUnknown } from '../ports/write-outcome.ts';
+import { isPassing, MailboxFull, WriteConflict, WriteRetry, WriteUnknown } from '../ports/write-outcome.ts';
 import type { ExitReason } from '../runtime/exit-reason.ts';
+import { decodeRecord } from '../runtime/record-codec.ts';
 import type { ChildHandle, Supervisor } from '../runtime/supervisor.ts';
 
 export interface NodePorts {
@@ -57,6 +62,8 @@ export interface NodePorts {
   readonly clock: Clock;
   readonly random: Random;
   readonly mailbox: Mailbox;
+  /** What scenarios have committed (A8). */
+  readonly store: StateStore;
   readonly launcher: ProcessLauncher;
   readonly models: ModelCatalog;
   readonly decoder: Decoder;
@@ -110,8 +117,10 @@ interface Taken {
   process: ProcessHandle | null;
   /** It beats by itself. */
   beats: boolean;
-  /** Its exit was stored in the mailbox. */
+  /** Its exit was stored in the mailbox, or is nobody's business (A8). */
   reported: boolean;
+  /** A8 */
+  wanted: boolean;
 }
 
 /** Ended attempts remembered, so that a repeated `start` does not start them again. */
@@ -144,6 +153,7 @@ export class NodeAgent {
     const heard = SUBJECTS.heartbeat(settings.id, 'runner', '*');
     this.#subscriptions.push(ports.bus.subscribe(heard, message => this.#hear(message.body)));
     this.#beat();
+    this.#lookAgain();
   }
 
   /** A5: from now on nothing is taken and what runs is released; or the contrary. */
@@ -250,6 +260,7 @@ export class NodeAgent {
       process: null,
       beats: false,
       reported: false,
+      wanted: true,
       answer: this.#take(assignment).catch((error): StartAnswer => {
         this.#taken.delete(key);
         this.#running.delete(taken);
@@ -374,8 +385,8 @@ export class NodeAgent {
     };
     const ended = outcome ?? died;
     this.#ports.telemetry?.ended(typeof ended.reason === 'string' ? ended.reason : ended.reason.error.code);
-    await this.#tell(ref, headers, 'exited', { ...ref, ...ended });
     const taken = this.#taken.get(attemptKey(ref));
+    if (taken?.wanted !== false) await this.#tell(ref, headers, 'exited', { ...ref, ...ended });
     if (taken !== undefined) {
       taken.reported = true;
       this.#running.delete(taken);
@@ -459,6 +470,30 @@ export class NodeAgent {
       if (process !== null && !beats) this.#vouch(assignment);
     }
     this.#ports.clock.timer(this.#settings.heartbeatMs, () => this.#beat());
+  }
+
+  /** A8 */
+  #lookAgain(): void {
+    this.#ports.clock.timer(LIMITS.wantedMs, () => {
+      void Promise.all([...this.#running].map(taken => this.#endUnwanted(taken))).then(() => {
+        if (!this.#stop.signal.aborted) this.#lookAgain();
+      });
+    });
+  }
+
+  /** A8 */
+  async #endUnwanted(taken: Taken): Promise<void> {
+    const { assignment, process } = taken;
+    if (process === null) return;
+    try {
+      const entry = await this.#ports.store.get(`scenario.${assignment.scenario}`);
+      const doc = entry === null ? null : (decodeRecord(entry.value).state as ScenarioDoc | null);
+      if (isWantedOn(doc, assignment, this.#settings.id)) return;
+      taken.wanted = false;
+      process.kill('SIGKILL');
+    } catch (error) {
+      if (!isPassing(error)) this.#ports.report('what is wanted', error);
+    }
   }
 
   /** A6 */

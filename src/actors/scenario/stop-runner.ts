@@ -1,7 +1,8 @@
 /**
  * The errand `stop-runner`: tells a node to end an attempt. `close` is answered when the runner was told; `kill` is
  * repeated until the process is gone: from one node or, of an attempt that was withdrawn while nodes were asked, from all. A
- * node that is no longer alive has no runners: they die with it.
+ * node that is no longer heard of is not waited for, it may never come back: either it is dead, and its runners with it, or it
+ * is cut off, and ends them itself when it has read what is wanted of it (A8).
  */
 import { fromJson, toJson } from '../../domain/json.ts';
 import { StopAnswer, type StopRequest } from '../../domain/messages.ts';
