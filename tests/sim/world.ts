@@ -131,8 +131,6 @@ export class World implements Surroundings {
   #requests = 0;
   #pids = 0;
   #serverUp = true;
-  /** What is stuck comes loose when faults end. */
-  readonly #calmed = Promise.withResolvers<void>();
   #copy: { readonly copy: ServerCopy; readonly index: number; readonly atMs: number } | null = null;
 
   constructor(plan: Plan, trace = new Trace()) {
@@ -310,7 +308,6 @@ export class World implements Surroundings {
     this.note('world', 'calm');
     this.history.add(this.clock.monotonic(), { kind: 'calm' });
     this.weather.calm();
-    this.#calmed.resolve();
     this.latencyMs = this.plan.latencyMs;
     this.severed.clear();
     this.#startServer();
@@ -836,7 +833,7 @@ export class World implements Surroundings {
           await process.clock.sleep(process.random.float() * 2 * FRAME_MS, signal);
           const fault = process.fault('decoder.decode');
           if (fault === 'slow') await process.clock.sleep(process.share('decoder.decode') * 4_000, signal);
-          if (fault === 'stuck') await Promise.race([aborted(signal), this.#calmed.promise]);
+          if (fault === 'stuck') await aborted(signal);
           if (fault === 'failed' || index === poison) throw this.#broken(process, 'decode_failed', index);
           let slot = ring.acquire();
           while (slot === null) {
@@ -870,7 +867,7 @@ export class World implements Surroundings {
             const fault = process.fault('inference.infer');
             if (fault === 'failed') throw this.#broken(process, 'inference_failed');
             if (fault === 'slow') await process.clock.sleep(process.share('inference.infer') * 2_000);
-            if (fault === 'stuck') await this.#calmed.promise;
+            if (fault === 'stuck') await new Promise<never>(() => {}); // a native call hears no signal
             return [{ class: 'thing', classId: 0, score: 0.5, box: [index, 0, 1, 1] }];
           },
           [Symbol.asyncDispose]: async () => {},
