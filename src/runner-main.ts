@@ -21,6 +21,7 @@ import { natsBus } from './infra/nats/bus.ts';
 import { connect } from './infra/nats/connection.ts';
 import { natsPredictionLog } from './infra/nats/prediction-log.ts';
 import { storedRevision } from './infra/nats/state-store.ts';
+import { preferAsOomVictim } from './infra/process/oom-victim.ts';
 import { Sandbox } from './infra/process/sandbox.ts';
 import { machineMs, systemClock, systemRandom } from './infra/process/system-clock.ts';
 import { DecoderChoice, openDecoder } from './infra/video/choose-decoder.ts';
@@ -58,6 +59,7 @@ const Told = Type.Object({ kind: Type.Union([Type.Literal('close'), Type.Literal
 
 export async function main(): Promise<void> {
   process.once('disconnect', () => process.kill(-process.pid, 'SIGKILL')); // we lead a group
+  preferAsOomVictim(); // OV1: before it starts anything
   // From the first moment on: what is said while we connect must not be lost.
   const said = on(process, 'message');
   const next = async (): Promise<unknown> => ((await said.next()).value as unknown[])[0];

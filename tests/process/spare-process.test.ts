@@ -5,6 +5,7 @@ import { createServer, connect as dial, type Socket } from 'node:net';
 import path from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { RUNNER_SCORE_ADJ } from '../../src/infra/process/oom-victim.ts';
 import { startTestNats } from '../support/nats.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -72,6 +73,25 @@ test('it goes with a parent that is killed while it connects', async () => {
   parent.kill('SIGKILL');
   await waitUntil('it is gone', () => isGone(pid));
 });
+
+const adjustment = (pid: number | undefined): number => {
+  try {
+    return Number(readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8'));
+  } catch {
+    return Number.NaN; // not Linux
+  }
+};
+
+(Number.isNaN(adjustment(process.pid)) ? test.skip : test)(
+  'OV1: where memory runs out the kernel prefers it, and not its parent',
+  async () => {
+    using silent = await listen(() => {});
+    const { parent, pid } = await startSpare(silent.url);
+    await waitUntil('it has stepped forward', () => adjustment(pid) === RUNNER_SCORE_ADJ);
+    assert.is(adjustment(parent.pid), adjustment(process.pid));
+    parent.kill('SIGKILL');
+  },
+);
 
 test('it waits, connected to NATS, and goes with its parent', async () => {
   const nats = await startTestNats();
