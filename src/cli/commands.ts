@@ -7,6 +7,7 @@ import { drainNode, models, nodes, tree, up } from './node-verbs.ts';
 import { exportResults, verify } from './result-verbs.ts';
 import { ls, rm, run, show, start, stop } from './scenario-verbs.ts';
 import { explain, rejected } from './story-verbs.ts';
+import { plain } from './terminal.ts';
 import { toCommand, type Verb } from './verb.ts';
 import { watch } from './watch.ts';
 
@@ -36,16 +37,27 @@ Examples:
 /**
  * @param signal aborted when the command is to end
  * @param end hears what a verb came to: its exit code, or what is printed before 0
+ * @param verbs those there are
  */
-export function program(signal: AbortSignal, end: (outcome: number | string) => void): Command {
+export function program(signal: AbortSignal, end: (outcome: number | string) => void, verbs = VERBS): Command {
   const troupe = new Command('troupe')
     .description('Runs ONNX models over video on any number of machines; never loses, repeats or reorders a result.')
     .version(packageJson.version)
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'troupe: ')) })
+    .configureOutput({
+      // T1: it repeats what was given
+      outputError: (text, write) =>
+        write(
+          text
+            .replace(/^error: /, 'troupe: ')
+            .split('\n')
+            .map(plain)
+            .join('\n'),
+        ),
+    })
     .exitOverride()
     .showHelpAfterError("'troupe --help' and 'troupe VERB --help' say more.")
     .addHelpText('after', ENVIRONMENT);
-  for (const verb of VERBS) {
+  for (const verb of verbs) {
     const command = toCommand(verb, signal, end).copyInheritedSettings(troupe);
     troupe.addCommand(command, { hidden: verb.hidden === true });
   }

@@ -7,6 +7,7 @@
 import type { Option } from 'commander';
 import { clientConfig } from '../infra/config.ts';
 import { Client } from './client.ts';
+import { plain } from './terminal.ts';
 import type { Verb } from './verb.ts';
 
 /** At the prompt nobody waits longer; where no node runs, that is known at once. */
@@ -51,7 +52,11 @@ function __troupe_complete
 end
 complete -c troupe -f -a '(__troupe_complete)'`;
 
-const SCRIPTS: Readonly<Record<string, string>> = { bash: BASH, zsh: ZSH, fish: FISH };
+const SCRIPTS: ReadonlyMap<string, string> = new Map([
+  ['bash', BASH],
+  ['zsh', ZSH],
+  ['fish', FISH],
+]);
 
 export const completion: Verb = {
   usage: 'completion <shell>',
@@ -59,9 +64,9 @@ export const completion: Verb = {
   options: [],
   examples: ['completion bash >> ~/.bashrc', 'completion fish > ~/.config/fish/completions/troupe.fish'],
   async act({ id: shell }) {
-    const script = SCRIPTS[shell];
+    const script = SCRIPTS.get(shell);
     if (script !== undefined) return script;
-    process.stderr.write(`troupe: there is no completion for '${shell}'. Choose bash, zsh or fish.\n`);
+    process.stderr.write(`troupe: there is no completion for '${plain(shell)}'. Choose bash, zsh or fish.\n`);
     return 2;
   },
 };
@@ -121,7 +126,7 @@ async function valuesOf({ long, argChoices, flags }: Option): Promise<readonly s
 async function argumentsOf(argument: string, { usage }: Verb): Promise<readonly string[]> {
   if (argument === '<id>') return known(scenarioIds);
   if (argument === '<node>') return known(async client => (await client.nodes()).map(({ id }) => id));
-  if (usage === 'completion <shell>') return Object.keys(SCRIPTS);
+  if (usage === 'completion <shell>') return [...SCRIPTS.keys()];
   return argument === '<video>' || argument === '<file>' ? [FILES] : [];
 }
 

@@ -8,7 +8,7 @@
  */
 import { CommanderError } from 'commander';
 import { TroupeError, toProblem } from '../domain/errors.ts';
-import { program } from './commands.ts';
+import { program, VERBS } from './commands.ts';
 import { interruptions } from './signals.ts';
 import { plain } from './terminal.ts';
 
@@ -27,8 +27,8 @@ export async function main(argv: readonly string[]): Promise<void> {
   });
 }
 
-/** M1, M2. @returns the exit code */
-export async function outcome(argv: readonly string[], interrupted: AbortSignal): Promise<number> {
+/** M1, M2. @param verbs those there are @returns the exit code */
+export async function outcome(argv: readonly string[], interrupted: AbortSignal, verbs = VERBS): Promise<number> {
   let code = 0;
   const end = (result: number | string): void => {
     if (typeof result === 'number') code = result;
@@ -36,10 +36,18 @@ export async function outcome(argv: readonly string[], interrupted: AbortSignal)
   };
   try {
     if (argv.length === 0) end(await (await import('./welcome.ts')).welcome(interrupted));
-    else await program(interrupted, end).parseAsync(argv, { from: 'user' });
+    else await program(interrupted, end, verbs).parseAsync(argv, { from: 'user' });
     return code;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return 0;
+      // Only the list of verbs was shown.
+      if (error.code === 'commander.help') {
+        const what = argv[0] === 'help' ? `there is no verb '${plain(argv[1] ?? '')}'` : 'no verb was given';
+        process.stderr.write(`\ntroupe: ${what}.\n`);
+      }
+      return 2;
+    }
     if (interrupted.aborted && error === interrupted.reason) {
       process.stderr.write(`troupe: interrupted. Again: troupe\n`);
       return Number(error);

@@ -1,4 +1,5 @@
 /** The `troupe` command in this process, where a process is not the point: starting one takes longer than most verbs. */
+import { VERBS } from '../../src/cli/commands.ts';
 import { outcome } from '../../src/cli/main.ts';
 import type { Ended } from './troupe-command.ts';
 
@@ -9,7 +10,11 @@ for (const stream of [process.stdout, process.stderr]) stream.setMaxListeners(0)
  * One at a time: what is written meanwhile is the command's.
  * @param signal as Ctrl-C would abort it: with the exit code
  */
-export async function inProcess(args: readonly string[], signal = new AbortController().signal): Promise<Ended> {
+export async function inProcess(
+  args: readonly string[],
+  signal = new AbortController().signal,
+  verbs = VERBS,
+): Promise<Ended> {
   const text = { stdout: '', stderr: '' };
   const streams = ['stdout', 'stderr'] as const;
   const before = streams.map(name => process[name].write);
@@ -20,7 +25,7 @@ export async function inProcess(args: readonly string[], signal = new AbortContr
     };
   }
   try {
-    return { code: await outcome(args, signal), ...text };
+    return { code: await outcome(args, signal, verbs), ...text };
   } finally {
     for (const [i, name] of streams.entries()) process[name].write = before[i] ?? process[name].write;
   }
