@@ -4,13 +4,13 @@
  * R1 Ctrl-C stops the scenario, ends an embedded node and names the command that goes on; a second one ends at once.
  */
 import { randomBytes } from 'node:crypto';
-import { accessSync, constants, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import path from 'node:path';
-import { TroupeError } from '../domain/errors.ts';
 import { type Flags, type Options, settings } from '../infra/config.ts';
 import { type Job, type JobResult, runJob, summary } from './job.ts';
 import { NodeLink } from './node-link.ts';
 import { progressDisplay } from './progress.ts';
+import { refuseUnwritable } from './save-export.ts';
 import { json, plain, quoted } from './terminal.ts';
 import { given } from './verb.ts';
 
@@ -44,17 +44,7 @@ function jobOf(video: string, options: Options): Job {
   const { every, fps, from, to, threshold, iou, classes, segments, model = 'shapes' } = options;
   const name = path.basename(video);
   const out = path.resolve(options.out ?? `${name}.predictions.jsonl`);
-  try {
-    accessSync(path.dirname(out), constants.W_OK);
-  } catch (cause) {
-    throw new TroupeError(
-      'invalid_request',
-      `${path.dirname(out)} is no folder that can be written to: choose another --out.`,
-      {
-        cause,
-      },
-    );
-  }
+  refuseUnwritable(out);
   const sampling = defined({ every, fps, from, to });
   return {
     out,

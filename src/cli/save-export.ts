@@ -6,8 +6,8 @@
  *    there is none, since it says something else every moment.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
-import { access, constants, rename, rm, writeFile } from 'node:fs/promises';
+import { accessSync, constants, createWriteStream, statSync } from 'node:fs';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { TroupeError } from '../domain/errors.ts';
@@ -31,7 +31,7 @@ export interface SaveOptions {
 
 /** @throws TroupeError invalid_request: it can't be written there */
 export async function saveExport(client: Client, id: string, { out, format, run }: SaveOptions): Promise<SavedExport> {
-  await refuseUnwritable(out);
+  refuseUnwritable(out);
   const part = path.join(path.dirname(out), `.${path.basename(out)}.${randomBytes(4).toString('hex')}.part`);
   try {
     const tally = new Tally();
@@ -41,6 +41,10 @@ export async function saveExport(client: Client, id: string, { out, format, run 
     if (format === 'jsonl') await saveManifest(out, await client.manifest(id, run), tally.sha256());
     await rename(part, out);
     return { frames: format === 'jsonl' ? tally.frames : null, detections: tally.detections };
+  } catch (cause) {
+    if (!(cause instanceof Error && 'syscall' in cause)) throw cause;
+    const text = `${out} cannot be written (${(cause as NodeJS.ErrnoException).code}): make room, or choose another --out.`;
+    throw new TroupeError('unavailable', text, { cause });
   } finally {
     await rm(part, { force: true });
   }
@@ -63,15 +67,20 @@ async function* same(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Arra
   yield* chunks;
 }
 
-/** @throws TroupeError invalid_request */
-export async function refuseUnwritable(out: string): Promise<void> {
+/** Before any work is done for it. @throws TroupeError invalid_request */
+export function refuseUnwritable(out: string): void {
   const folder = path.dirname(path.resolve(out));
+  const refuse = (what: string, cause?: unknown): TroupeError =>
+    new TroupeError('invalid_request', `${what}: choose another --out.`, { cause });
+  let isFolder: boolean | undefined;
   try {
-    await access(folder, constants.W_OK);
+    accessSync(folder, constants.W_OK);
+    isFolder = statSync(out, { throwIfNoEntry: false })?.isDirectory();
   } catch (cause) {
-    const message = `${folder} is no folder that can be written to: choose another --out.`;
-    throw new TroupeError('invalid_request', message, { cause });
+    if ((cause as NodeJS.ErrnoException).code === 'ENAMETOOLONG') throw refuse(`${out} is too long a name`, cause);
+    throw refuse(`${folder} is no folder that can be written to`, cause);
   }
+  if (isFolder === true) throw refuse(`${out} is a folder`);
 }
 
 /** Counts what passes. */

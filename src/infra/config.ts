@@ -22,7 +22,8 @@ import { Sampling } from '../domain/sampling.ts';
 import { ScenarioRequest, ScenarioState } from '../domain/scenario.ts';
 import { asset } from './process/assets.ts';
 
-const Text = Type.String({ minLength: 1, maxLength: 4096 });
+/** A name of a file or a host: NUL is in none. */
+const Text = Type.String({ minLength: 1, maxLength: 4096, pattern: '^[^\\x00]*$' });
 const Url = Type.String({ pattern: '^https?://\\S+$' });
 const Ms = Type.Integer({ minimum: 1, maximum: LIMITS.livenessMs });
 
@@ -150,7 +151,7 @@ const FORMS: { readonly [Name in keyof Options]?: string } = {
 function fileOptions(file: string): Options {
   let given: Readonly<Record<string, unknown>>;
   try {
-    given = parseToml(readIfThere(file) ?? '');
+    given = parseToml(readIfThere(file, 'correct that, or go to another folder') ?? '');
   } catch (error) {
     // Only the first line: the rest quotes the file, and its neighbouring lines may hold a token.
     if (error instanceof TomlError)
@@ -171,12 +172,21 @@ function fileOptions(file: string): Options {
   );
 }
 
-function readIfThere(file: string): string | null {
+function readIfThere(file: string, toDo: string): string | null {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
-    throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return null;
+    throw refuse(`${shown(file)} cannot be read (${code}): ${toDo}.`);
+  }
+}
+
+function isFolder(file: string): boolean {
+  try {
+    return statSync(file).isDirectory();
+  } catch {
+    return false; // also one whose name is too long, or that may not be looked at
   }
 }
 
@@ -315,8 +325,7 @@ export function nodeConfig(flags: Flags = {}, around: Surroundings = here()): No
   const data = dataOf(given, around);
   const roots = given.root?.map(absolute);
   for (const root of roots ?? []) {
-    if (statSync(root, { throwIfNoEntry: false })?.isDirectory() !== true)
-      throw refuse(`--root ${root} is no folder. Create it, or name another.`);
+    if (!isFolder(root)) throw refuse(`--root ${root} is no folder. Create it, or name another.`);
   }
   return {
     host,
@@ -379,7 +388,7 @@ export function clientConfig(flags: Flags = {}, around: Surroundings = here()): 
 
 function endpointIn(file: string): unknown {
   try {
-    return JSON.parse(readIfThere(file) ?? '{}');
+    return JSON.parse(readIfThere(file, 'name another folder with --data, or the node with --url') ?? '{}');
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
     throw refuse(`${file} is no JSON: start the node again, which writes it, or name the node with --url.`);
