@@ -3,8 +3,12 @@
  *
  * V1 Each verb has examples in its `--help`, and is ended by Ctrl-C with a word on how to go on.
  * V2 What a verb prints reaches stdout whole: never half a line.
+ * V3 A name that no scenario or node can have is refused here: as part of an address `..` or nothing at all would name something else.
  */
 import { Command, Option } from 'commander';
+import { TroupeError } from '../domain/errors.ts';
+import { isId } from '../domain/ids.ts';
+import { LIMITS } from '../domain/limits.ts';
 import { clientConfig, type Flags, type Options, SECRET, settings } from '../infra/config.ts';
 import { Client } from './client.ts';
 import { json, plain, quoted } from './terminal.ts';
@@ -110,6 +114,7 @@ export function toCommand(verb: Verb, signal: AbortSignal, end: (outcome: number
   for (const each of verb.options) command.addOption(each);
   return command.action(async () => {
     const call = new Call(verb, command, signal);
+    refuseNamesOfNothing(verb, call.id);
     try {
       end(await verb.act(call));
     } catch (error) {
@@ -120,6 +125,16 @@ export function toCommand(verb: Verb, signal: AbortSignal, end: (outcome: number
       end(Number(error));
     }
   });
+}
+
+/** V3 */
+function refuseNamesOfNothing({ usage }: Verb, name: string): void {
+  const listed = usage.endsWith(' <id>') ? 'ls' : usage.endsWith(' <node>') ? 'nodes' : null;
+  if (listed === null || isId(name)) return;
+  const what = listed === 'ls' ? 'id of a scenario' : 'name of a node';
+  const form = 'those are letters, digits, _ and -, 64 at most';
+  const text = `'${name.slice(0, LIMITS.placeChars)}' is no ${what}: ${form}. 'troupe ${listed}' lists them.`;
+  throw new TroupeError('invalid_request', text);
 }
 
 /** Options as they were given, so that a command can be given again; without the token. @param options those that are meant; all */
