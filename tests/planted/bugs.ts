@@ -25,6 +25,10 @@ const ORACLE = {
   file: 'tests/otp/oracle.test.ts',
   name: 'every golden script runs on our supervisors as it ran on Erlang’s',
 };
+const COMMAND = {
+  file: 'tests/fuzz/parsers.test.ts',
+  name: 'command: a command ends with a documented exit code, without a stack; what it refuses it names, and nothing moves the cursor (250 cases from seed 1, and the corpus)',
+};
 const partition = { file: 'tests/runtime/partition.test.ts', suite: 'Partition on memory' };
 const logRules = { file: 'tests/runner/log-rules.test.ts', suite: 'log rules on the memory server' };
 const simulated = (promise: PromiseName) => ({
@@ -1102,6 +1106,47 @@ export const BUGS: readonly PlantedBug[] = [
     },
   },
 
+  {
+    id: 'restart-cause-lost',
+    promise: 'a scenario that failed says what its last attempt died of',
+    file: 'src/actors/scenario/scenario-supervisor.ts',
+    before: '} restarts in ${periodMs} ms; the last one: ${error.message}`;',
+    after: '} restarts in ${periodMs} ms`;',
+    caughtBy: {
+      file: SCENARIO,
+      name: 'X6: the restart after which there were more than `intensity` in `periodMs` is not made: failed',
+    },
+  },
+  {
+    id: 'death-without-its-signal',
+    promise: 'a runner that a signal killed is told with that signal',
+    file: 'src/actors/node/node-agent.ts',
+    before: '`the runner ended by ${exit.signal ?? `exit code ${exit.code}`}`',
+    after: "'the runner ended'",
+    caughtBy: { file: NODE, name: 'A3: an exit is reported until it is stored, after what was committed before it' },
+  },
+  {
+    id: 'refused-while-its-node-is-away',
+    promise: 'a scenario waits for the node that has its file',
+    file: 'src/actors/scenario/scenario-supervisor.ts',
+    before: 'if (first === undefined || !forGood || !lastNodes(doc, segment).every(hasRefused)) {',
+    after: 'if (first === undefined || !forGood) {',
+    caughtBy: {
+      file: 'tests/scenario/refusals.test.ts',
+      name: 'X9: it goes on at once when the node that had it is back',
+    },
+  },
+  {
+    id: 'timer-by-the-wall-clock-alone',
+    promise: 'a wall clock that jumps back makes nothing wait longer',
+    file: 'src/actors/runtime/cell.ts',
+    before: 'Math.min(at - clock.now(), delayMs - (clock.monotonic() - since));',
+    after: 'at - clock.now();',
+    caughtBy: {
+      file: CELL,
+      name: 'M9: a timer fires after its whole delay at the latest, although the wall clock has jumped back or was another owner’s',
+    },
+  },
   // Commands: accepted once, deleted for good.
   {
     id: 'run-number-used-again',
@@ -1425,6 +1470,17 @@ export const BUGS: readonly PlantedBug[] = [
     },
   },
 
+  {
+    id: 'unreadable-record-untold',
+    promise: 'a state record that is none is reported',
+    file: 'src/actors/gateway/scenario-mirror.ts',
+    before: 'this.#report(key, error);',
+    after: '',
+    caughtBy: {
+      file: 'tests/api/scenario-mirror.test.ts',
+      name: 'G2: a record that cannot be read is reported, and hides neither the others nor what comes after it',
+    },
+  },
   // The machine, and who may ask.
   {
     id: 'acknowledged-before-the-disk',
@@ -1538,6 +1594,22 @@ export const BUGS: readonly PlantedBug[] = [
       file: 'tests/security/secrets.test.ts',
       name: 'a child gets what it needs of the environment and nothing else',
     },
+  },
+  {
+    id: 'control-characters-repeated',
+    promise: 'an argument that is refused cannot move the cursor',
+    file: 'src/cli/commands.ts',
+    before: '.map(plain)',
+    after: '',
+    caughtBy: COMMAND,
+  },
+  {
+    id: 'name-of-nothing-asked-for',
+    promise: 'an argument is never more of an address than a name',
+    file: 'src/cli/verb.ts',
+    before: 'if (listed === null || isId(name)) return;',
+    after: 'if (listed !== name) return;',
+    caughtBy: COMMAND,
   },
   // Supervisors, as Erlang's have them.
   {
