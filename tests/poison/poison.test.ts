@@ -40,6 +40,16 @@ test.after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+interface Fact {
+  readonly type: string;
+  readonly text: string;
+}
+
+async function timeline(on: TestNode, id: string): Promise<readonly Fact[]> {
+  const { body } = await on.call('GET', `/api/v1/scenarios/${id}/timeline`);
+  return (body as unknown as { readonly items: readonly Fact[] }).items;
+}
+
 /** Something poisonous, and beside it something that is not. @returns how the poisonous one ended */
 async function beside(
   on: TestNode,
@@ -52,7 +62,11 @@ async function beside(
   await act?.();
   const ended = await on.ended(id);
   const well = await on.ended(`beside-${id}`);
-  assert.equal([well.outcome, well.runners[0]?.restarts], ['completed', 0], JSON.stringify(well));
+  assert.is(well.outcome, 'completed', JSON.stringify(well));
+  // On a busy machine an impatient node may take it for stuck: that is no death that it caught.
+  const facts = await timeline(on, `beside-${id}`);
+  const stuck = facts.filter(({ type, text }) => type === 'lost' && text.includes('no progress'));
+  assert.is(facts.filter(({ type }) => type === 'restart').length, stuck.length, JSON.stringify(facts));
   assert.ok((await on.export(`beside-${id}`)) === undisturbed, 'who runs beside it has the undisturbed result');
   return ended;
 }
@@ -93,9 +107,7 @@ test('SIGSEGV each time its log has got on by a frame: failed by the signal, aft
   assert.is(struck, 4);
   assert.equal([ended.outcome, ended.error?.code], ['failed', 'runner_lost']);
   assert.is(ended.error?.message, 'more than 3 restarts in 600000 ms; the last one: the runner ended by SIGSEGV');
-  const { items } = (await node.call('GET', '/api/v1/scenarios/segv/timeline')).body as unknown as {
-    items: { type: string; text: string }[];
-  };
+  const items = await timeline(node, 'segv');
   assert.is(items.filter(({ type, text }) => type === 'exited' && text.includes('SIGSEGV')).length, 4);
 });
 
@@ -132,7 +144,7 @@ else
 test('a model that never comes back from a real picture: its runners are killed, and it has failed for making no progress', async () => {
   const model = path.join(folder, 'endless.onnx');
   writeFileSync(model, endless());
-  const liveness = { ...PATIENT, stallMs: 4_000 };
+  const liveness = { ...PATIENT, stallMs: 6_000 };
   await using impatient = await startTestNode({ slots: 4, workers: 1, liveness, roots: [process.cwd(), folder] });
   const ended = await beside(impatient, 'endless', { model, restart: { intensity: 1, periodMs: 600_000 } });
   assert.equal([ended.outcome, ended.error?.code], ['failed', 'runner_lost']);
