@@ -63,8 +63,10 @@ interface Servers {
   start(server: number): Promise<void>;
   freeze(server: number): void;
   thaw(server: number): void;
-  /** Of the prediction log. */
-  leader(): Promise<number>;
+  /** Of the prediction log, as any server knows it, or any but one. */
+  leader(but?: number): Promise<number>;
+  /** The links between it and the other servers. */
+  routes(server: number): readonly Link[];
   stop(): Promise<void>;
 }
 
@@ -243,8 +245,9 @@ export class Harness implements AsyncDisposable {
     return Array.from({ length: this.#servers?.count ?? 0 }, (_, i) => i).filter(i => !this.#downServers.has(i));
   }
 
-  leader(): Promise<number> {
-    return this.#servers?.leader() ?? Promise.reject(new Error('there is no cluster'));
+  /** @param but whom not to ask */
+  leader(but?: number): Promise<number> {
+    return this.#servers?.leader(but) ?? Promise.reject(new Error('there is no cluster'));
   }
 
   async killServer(server: number): Promise<void> {
@@ -264,6 +267,15 @@ export class Harness implements AsyncDisposable {
   /** Harmless for one that is down. */
   thawServer(server: number): void {
     if (!this.#downServers.has(server)) this.#servers?.thaw(server);
+  }
+
+  /** Its clients reach it still. */
+  cutRoutes(server: number, mode: LinkMode): void {
+    for (const link of this.#servers?.routes(server) ?? []) link.set(mode);
+  }
+
+  restoreRoutes(server: number): void {
+    for (const link of this.#servers?.routes(server) ?? []) link.restore();
   }
 
   // ── what is known ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -374,7 +386,10 @@ export class Harness implements AsyncDisposable {
 
   /** Wakes and restores everybody, and starts who is down. */
   async heal(): Promise<void> {
-    for (const server of this.servers) this.thawServer(server);
+    for (const server of this.servers) {
+      this.thawServer(server);
+      this.restoreRoutes(server);
+    }
     for (const server of [...this.#downServers]) await this.startServer(server);
     this.thaw(...this.#frozen);
     for (const node of this.nodes) {
@@ -524,9 +539,15 @@ async function startServers(shape: 'one' | 'three'): Promise<Servers> {
       freeze: () => signal(nats.pid(), 'SIGSTOP'),
       thaw: () => signal(nats.pid(), 'SIGCONT'),
       leader: async () => 0,
+      routes: () => [],
     };
   }
-  const cluster = await startNatsCluster();
+  const links: { readonly from: number; readonly to: number; readonly link: Link }[] = [];
+  const cluster = await startNatsCluster(SERVERS, async (from, to, url) => {
+    const link = await Link.open(url);
+    links.push({ from, to, link });
+    return link.url;
+  });
   const of = (server: number): ServerIndex => SERVERS[server] ?? 0;
   return {
     url: cluster.url,
@@ -535,7 +556,15 @@ async function startServers(shape: 'one' | 'three'): Promise<Servers> {
     start: server => cluster.start(of(server)),
     freeze: server => cluster.freeze(of(server)),
     thaw: server => cluster.thaw(of(server)),
-    leader: () => cluster.leaderOf(STREAMS.log),
-    stop: () => cluster.stop(),
+    leader: but =>
+      cluster.leaderOf(
+        STREAMS.log,
+        SERVERS.filter(server => server !== but),
+      ),
+    routes: server => links.flatMap(({ from, to, link }) => (from === server || to === server ? [link] : [])),
+    stop: async () => {
+      await cluster.stop();
+      for (const { link } of links) await link[Symbol.asyncDispose]();
+    },
   };
 }

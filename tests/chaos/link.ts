@@ -1,5 +1,6 @@
 /**
- * The way between one node and NATS, as a small TCP proxy: a wire that can be cut, and links that look alive and are not.
+ * The way between one node and NATS, or from one server to another, as a small TCP proxy: a wire that can be cut, and links that look
+ * alive and are not.
  *
  * LK1 `cut` ends every connection and accepts none. `hold` carries nothing and loses nothing: what was sent arrives late, as over
  *     a network that comes back. `swallow` loses what is sent either way, `mute` what the node sends, `deaf` what it would

@@ -42,6 +42,12 @@ export type Volley = readonly Strike[];
 /** `one` nats-server or `three`, with nodes around; or `embedded`: one node that has everything, its nats-server too. */
 export type Shape = 'one' | 'three' | 'embedded';
 
+/**
+ * Of the links between servers: who is cut off has clients still, and no majority. A leader stays cut off until the others have
+ * elected another, and for the strike's time longer.
+ */
+const ROUTE_MODES: readonly LinkMode[] = ['cut', 'hold'];
+
 const LINKED: readonly Victim[] = ['runner', 'keeper', 'owner', 'api'];
 
 /** @param disk whether the store is on a disk that can be filled */
@@ -55,6 +61,8 @@ export function cellsOf(shape: Shape, disk = false): readonly Cell[] {
     cells.push({ fault: 'freeze', victim });
   cells.push({ fault: 'stop', victim: 'scenario' });
   if (shape !== 'embedded') for (const victim of LINKED) for (const fault of LINK_MODES) cells.push({ fault, victim });
+  if (shape === 'three')
+    for (const victim of ['server', 'leader'] as const) for (const fault of ROUTE_MODES) cells.push({ fault, victim });
   if (disk) cells.push({ fault: 'fill', victim: 'disk' });
   return cells;
 }

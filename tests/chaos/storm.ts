@@ -36,6 +36,8 @@ const SOMEBODY_MS = 3_000;
 /** Any number of restarts: what ends a scenario here is only that none of them got anywhere (X6): that is looked for in the log (PR8). */
 const RESTARTS = { intensity: 1000, periodMs: 60_000 };
 
+/** How long servers may take to elect another leader: they wait for the old one for up to 9 s. */
+const ELECTED_MS = 20_000;
 interface Job {
   readonly id: string;
   readonly kind: string;
@@ -377,7 +379,7 @@ export class Storm {
       await harness.killServer(server);
       await delay(forMs);
       await harness.startServer(server);
-    } else {
+    } else if (fault === 'freeze') {
       harness.freezeServer(server);
       await delay(forMs);
       harness.thawServer(server);
@@ -447,10 +449,33 @@ export class Storm {
         const exported = await this.harness.ask(url, 'GET', `/api/v1/scenarios/${id}/export`);
         if (exported.status !== 200) found.push(`ST4 the export ${where}: ${exported.status} ${exported.text}`);
         else if (exported.text !== this.#expected.get(kind))
+    } else if (fault !== 'stop' && fault !== 'fill') {
+      harness.cutRoutes(server, fault);
+      const another = victim === 'leader' ? await this.#anotherThan(server) : server;
+      await delay(forMs);
+      harness.restoreRoutes(server);
+      if (another === null) return null;
+      return `nats-server ${server}, from the others${another === server ? '' : `, who elected ${another}`}`;
           found.push(`ST4 the export ${where} is not that of an undisturbed run`);
         else if (exported.headers.get('troupe-complete') !== 'true')
           found.push(`ST4 the export ${where} is not called complete`);
         const { text } = await this.harness.ask(url, 'GET', `/api/v1/scenarios/${id}/manifest`);
+  /** When the others have elected one: from then on there are two who take themselves for the leader. null: they cannot now. */
+  async #anotherThan(server: number): Promise<number | null> {
+    const found: number[] = [];
+    await waitUntil(
+      `the others have another leader than ${server}`,
+      async () => {
+        const leader = await this.harness.leader(server);
+        if (leader !== server) found.push(leader);
+        return leader !== server;
+      },
+      ELECTED_MS,
+      LOOK_MS,
+    ).catch(() => {}); // another strike may have met one of them: this one comes again
+    return found[0] ?? null;
+  }
+
         const sha256 = createHash('sha256').update(exported.text).digest('hex');
         if (!text.includes(sha256)) found.push(`ST4 the manifest ${where} has another digest than its export`);
       }

@@ -27,8 +27,8 @@ export interface TestCluster {
   /** SIGSTOP and SIGCONT: the server is as silent as on a machine that hangs. */
   freeze(server: ServerIndex): void;
   thaw(server: ServerIndex): void;
-  /** The server that leads a stream; waits until one does. */
-  leaderOf(stream: string): Promise<ServerIndex>;
+  /** The server that leads a stream, as any server knows it, or one of `askable`; waits until one does. */
+  leaderOf(stream: string, askable?: readonly ServerIndex[]): Promise<ServerIndex>;
   /** Waits until a stream has a leader and every copy of it is up to date. */
   settled(stream: string): Promise<void>;
   /** Waits until JetStream itself has a leader. */
@@ -47,10 +47,13 @@ const HOST = '127.0.0.1';
 const [FIRST_PORT, LAST_PORT] = [10_000, 32_000];
 const TRIES = 10;
 
+/** The way from a server to another one's route port, which it may replace by a way of its own. */
+export type Route = (from: ServerIndex, to: ServerIndex, url: string) => Promise<string>;
+
 /** @param running the servers that are started at once; the others come with `start` */
-export async function startNatsCluster(running: readonly ServerIndex[] = SERVERS): Promise<TestCluster> {
+export async function startNatsCluster(running: readonly ServerIndex[] = SERVERS, route?: Route): Promise<TestCluster> {
   for (let tries = 1; ; tries++) {
-    const cluster = await newCluster();
+    const cluster = await newCluster(route);
     try {
       // All of them, lest one start when the others were already ended.
       const starts = await Promise.allSettled(running.map(server => cluster.start(server)));
@@ -65,9 +68,17 @@ export async function startNatsCluster(running: readonly ServerIndex[] = SERVERS
   }
 }
 
-async function newCluster(): Promise<TestCluster> {
+async function newCluster(route: Route = async (_from, _to, url) => url): Promise<TestCluster> {
   const folder = mkdtempSync(path.join(tmpdir(), 'troupe-cluster-'));
   const ports = await choosePorts();
+  // Not its own: a server that meets itself on a loopback address counts one server more, and waits for a third to elect.
+  const routes = await Promise.all(
+    SERVERS.map(from =>
+      Promise.all(
+        SERVERS.filter(to => to !== from).map(to => route(from, to, `nats://${HOST}:${ports[to]?.route ?? 0}`)),
+      ),
+    ),
+  );
   const processes = new Map<ServerIndex, ServerProcess>();
   const urls = ports.map(({ client }) => `nats://${HOST}:${client}`);
   const url = urls.join(',');
@@ -84,8 +95,12 @@ async function newCluster(): Promise<TestCluster> {
     await exited;
   };
   /** Asks JetStream until it says yes, through a connection of its own. */
-  const asked = async <T>(sentence: string, ask: (nats: Awaited<ReturnType<typeof connect>>) => Promise<T | null>) => {
-    await using nats = await connect(url, { name: 'cluster' });
+  const asked = async <T>(
+    sentence: string,
+    ask: (nats: Awaited<ReturnType<typeof connect>>) => Promise<T | null>,
+    askable = SERVERS as readonly ServerIndex[],
+  ) => {
+    await using nats = await connect(askable.map(server => urls[server]).join(','), { name: 'cluster' });
     const answers: T[] = [];
     await waitUntil(
       sentence,
@@ -111,7 +126,7 @@ async function newCluster(): Promise<TestCluster> {
       const [configFile, logFile, portsFolder] = ['nats-server.conf', 'nats.log', 'ports'].map(name =>
         path.join(home, name),
       ) as [string, string, string];
-      writeFileSync(configFile, configuration(server, ports, { home, logFile, portsFolder }));
+      writeFileSync(configFile, configuration(server, ports, routes[server] ?? [], { home, logFile, portsFolder }));
       rmSync(logFile, { force: true });
       const { signal } = new AbortController();
       processes.set(
@@ -128,11 +143,15 @@ async function newCluster(): Promise<TestCluster> {
     },
     freeze: server => void process.kill(processOf(server).pid, 'SIGSTOP'),
     thaw: server => void process.kill(processOf(server).pid, 'SIGCONT'),
-    leaderOf: stream =>
-      asked(`${stream} has a leader`, async nats => {
-        const { cluster } = await nats.jsm.streams.info(stream);
-        return SERVERS.find(server => nameOf(server) === cluster?.leader) ?? null;
-      }),
+    leaderOf: (stream, askable) =>
+      asked(
+        `${stream} has a leader`,
+        async nats => {
+          const { cluster } = await nats.jsm.streams.info(stream);
+          return SERVERS.find(server => nameOf(server) === cluster?.leader) ?? null;
+        },
+        askable,
+      ),
     async settled(stream) {
       await asked(`every copy of ${stream} is up to date`, async nats => {
         const { cluster } = await nats.jsm.streams.info(stream);
@@ -164,10 +183,9 @@ async function choosePorts(): Promise<Ports[]> {
 function configuration(
   server: ServerIndex,
   ports: readonly Ports[],
+  routes: readonly string[],
   files: { readonly home: string; readonly logFile: string; readonly portsFolder: string },
 ): string {
-  // Not its own: a server that meets itself on a loopback address counts one server more, and waits for a third to elect.
-  const routes = ports.flatMap(({ route }, i) => (i === server ? [] : [`"nats://${HOST}:${route}"`]));
   return `server_name: "${nameOf(server)}"
 host: "${HOST}"
 port: ${ports[server]?.client}
@@ -177,7 +195,9 @@ cluster {
   name: "troupe-test"
   host: "${HOST}"
   port: ${ports[server]?.route}
-  routes: [${routes.join(', ')}]
+  routes: ${JSON.stringify(routes)}
+  # Nothing listens there: who hears of another server goes no way but the routes that it was given.
+  advertise: "${HOST}:1"
   # Clients stay with the addresses that they were given: a proxy may be one of them.
   no_advertise: true
 }
