@@ -41,10 +41,10 @@ import { Link, type LinkMode } from './link.ts';
 import type { Shape } from './plan.ts';
 
 /** Everything that a slow and crowded machine may need; whoever waits this long has found something. */
-export const PATIENCE_MS = 120_000;
+export const PATIENCE_MS = 240_000;
 const ANSWER_MS = 5_000;
 /** Between two looks that cost others something: a request to each API node, or a walk through /proc. */
-export const LOOK_MS = 50;
+export const LOOK_MS = 100;
 
 /** A scenario's fact as it was stored. */
 export interface Fact {

@@ -3,10 +3,10 @@ import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { SeededRandom } from '../../src/infra/memory/seeded-random.ts';
 import { SmallDisk, whyNoSmallDisk } from '../support/small-disk.ts';
-import { Harness } from './harness.ts';
-import { type Cell, cellsOf, planOf, type Shape } from './plan.ts';
-import { sum, type Tally, tallyOf, written } from './report.ts';
-import { Storm } from './storm.ts';
+import type { Harness } from './harness.ts';
+import { type Cell, cellsOf, type Shape } from './plan.ts';
+import { sum, type Tally, written } from './report.ts';
+import { weathered } from './storm.ts';
 
 const HELP = `npm run chaos -- [--minutes N] [--seed N] [--nats one|three|embedded] [--volleys N] [--quiet]
 
@@ -78,22 +78,12 @@ function again({ fault, victim }: Cell): number {
 async function storm(shape: Shape, seed: number): Promise<Tally> {
   console.log(`\nstorm over ${shape}: --nats ${shape} --seed ${seed} --volleys ${values.volleys}`);
   using disk = shape === 'embedded' && whyNoSmallDisk() === null ? new SmallDisk(DISK_MB) : null;
-  await using harness = await Harness.start(shape, say, disk === null ? {} : { disk });
-  current = harness;
-  const storm = new Storm(harness, say);
   const size = { volleys: Number(values.volleys), most: 5, longestMs: 8_000, again, alone: 0.4 };
-  let found: string[];
-  try {
-    await storm.undisturbed();
-    await storm.run(planOf(seed, cellsOf(shape, disk !== null), size), () => performance.now() > untilMs);
-    found = await storm.finish();
-  } catch (error) {
-    found = [`ST2 ${error instanceof Error ? error.message : String(error)}`];
-  }
-  const tally = tallyOf(
-    storm,
-    found.map(finding => `${finding} (--nats ${shape} --seed ${seed})`),
-  );
+  const cells = cellsOf(shape, disk !== null);
+  const isEnough = (): boolean => performance.now() > untilMs;
+  const began = (harness: Harness) => void (current = harness);
+  const { findings, ...rest } = await weathered({ shape, cells, size, seed, say, disk, isEnough, began });
+  const tally = { ...rest, findings: findings.map(finding => `${finding} (--nats ${shape} --seed ${seed})`) };
   console.log(written(tally));
   return tally;
 }

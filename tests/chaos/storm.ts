@@ -8,14 +8,18 @@
  * ST4 In the end: every export of every API node is byte-identical to the undisturbed one and has the digest of its manifest,
  *     every promise holds (promises.ts), readers lost and repeated nothing, nothing was refused, nobody runs who should not,
  *     every node stops in good order and leaves no process.
+ * ST5 What ends a storm early is a finding, and its cluster is ended all the same.
  */
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ScenarioDoc } from '../../src/domain/scenario-doc.ts';
+import { isRunning } from '../support/processes.ts';
+import type { SmallDisk } from '../support/small-disk.ts';
 import { waitUntil } from '../support/wait-until.ts';
-import { type Harness, LOOK_MS, PATIENCE_MS } from './harness.ts';
-import { cellName, type Strike, type Volley } from './plan.ts';
+import { Harness, LOOK_MS, type MarkedProcess, PATIENCE_MS } from './harness.ts';
+import { type Cell, cellName, type PlanSize, planOf, type Shape, type Strike, type Volley } from './plan.ts';
 import { attemptsOf, broken, GAVE_UP, movesOf } from './promises.ts';
+import { type Tally, tallyOf, written } from './report.ts';
 
 /** Short ones: recorded video with B-frames and without, every frame and some, from the start and from within. */
 const KINDS: readonly { readonly name: string; readonly request: Readonly<Record<string, unknown>> }[] = [
@@ -32,12 +36,12 @@ const KINDS: readonly { readonly name: string; readonly request: Readonly<Record
 const AT_ONCE = 2;
 /** How long a strike waits for somebody to be there. */
 const SOMEBODY_MS = 3_000;
+/** How long servers may take to elect another leader: they wait for the old one for up to 9 s. */
+const ELECTED_MS = 20_000;
 
 /** Any number of restarts: what ends a scenario here is only that none of them got anywhere (X6): that is looked for in the log (PR8). */
 const RESTARTS = { intensity: 1000, periodMs: 60_000 };
 
-/** How long servers may take to elect another leader: they wait for the old one for up to 9 s. */
-const ELECTED_MS = 20_000;
 interface Job {
   readonly id: string;
   readonly kind: string;
@@ -57,6 +61,56 @@ export interface Met extends Strike {
   readonly alone: boolean;
 }
 
+export interface Course {
+  readonly shape: Shape;
+  readonly cells: readonly Cell[];
+  readonly size: PlanSize;
+  readonly seed: number;
+  readonly say: (line: string) => void;
+  readonly disk?: SmallDisk | null;
+  /** It may end before its plan does. */
+  readonly isEnough: (soFar: Tally) => boolean;
+  /** Called with its cluster, for whoever has to end it at once. */
+  readonly began?: (harness: Harness) => void;
+}
+
+/** A storm from the start of its cluster to the end of it. ST5. */
+export async function weathered({
+  shape,
+  cells,
+  size,
+  seed,
+  say,
+  disk = null,
+  isEnough,
+  began,
+}: Course): Promise<Tally> {
+  await using harness = await Harness.start(shape, say, { disk });
+  began?.(harness);
+  const storm = new Storm(harness, say);
+  try {
+    await storm.undisturbed();
+    await storm.run(planOf(seed, cells, size), () => isEnough(tallyOf(storm, [])));
+    return tallyOf(storm, await storm.finish());
+  } catch (error) {
+    return tallyOf(storm, [`ST2 ${error instanceof Error ? error.message : String(error)}`]);
+  }
+}
+
+/** For a test: of `TROUPE_TEST_SEED` or any seed, which is printed, as is all else of a storm that found something. */
+export async function weatheredInTest(course: Omit<Course, 'seed' | 'say'>): Promise<Tally> {
+  const seed = Number(process.env['TROUPE_TEST_SEED'] ?? Math.floor(Math.random() * 1e9));
+  console.log(`seed ${seed}`);
+  const began = performance.now();
+  const said: string[] = [];
+  const say = (line: string) =>
+    void said.push(`${((performance.now() - began) / 1000).toFixed(1).padStart(8)}  ${line}`);
+  const tally = await weathered({ ...course, seed, say });
+  if (tally.findings.length > 0) console.log(said.join('\n'));
+  console.log(written(tally));
+  return tally;
+}
+
 export class Storm {
   readonly harness: Harness;
   readonly jobs: Job[] = [];
@@ -72,6 +126,9 @@ export class Storm {
   readonly #expected = new Map<string, string>();
   readonly #starting = new Set<Promise<void>>();
   readonly #owed: Strike[] = [];
+  /** By pid, whom a strike has killed: nobody dies twice. */
+  readonly #killed = new Set<number>();
+  #looked: { readonly at: number; readonly found: readonly MarkedProcess[] } = { at: -LOOK_MS, found: [] };
   #busy = true;
 
   constructor(harness: Harness, say: (line: string) => void) {
@@ -82,19 +139,15 @@ export class Storm {
   /** The results that nothing disturbs. */
   async undisturbed(): Promise<void> {
     const jobs = await Promise.all(KINDS.map(({ name }) => this.#create(name)));
-    await waitUntil(
-      'the undisturbed runs have ended',
-      () => jobs.every(({ id }) => this.#doc(id)?.state === 'inactive'),
-      PATIENCE_MS,
-    );
     for (const { id, kind } of jobs) {
+      await this.#patiently(`${id} has ended, undisturbed`, async () => this.#doc(id)?.state === 'inactive');
       const { text } = await this.harness.insist('GET', `/api/v1/scenarios/${id}/export`);
       this.#expected.set(kind, text);
     }
   }
 
   /** Carries a plan out. @param until ends it early */
-  async run(plan: readonly Volley[], until = (): boolean => false): Promise<void> {
+  async run(plan: readonly Volley[], until: () => boolean): Promise<void> {
     for (const volley of plan) {
       if (until()) return;
       await this.#keepBusy();
@@ -269,7 +322,7 @@ export class Storm {
     if (found === null) return null;
     const { pids, node, name } = found;
     if (fault === 'kill') {
-      harness.kill(...pids);
+      this.#kill(...pids);
       if (harness.nodes.some(({ child }) => child !== null && pids.includes(child.pid)) && node !== null) {
         await delay(forMs);
         await waitUntil('it is gone', () => harness.nodes.every(({ id, child }) => id !== node || child === null));
@@ -288,12 +341,24 @@ export class Storm {
     return name;
   }
 
+  #kill(...pids: readonly number[]): void {
+    for (const pid of pids) this.#killed.add(pid);
+    this.harness.kill(...pids);
+  }
+
+  /** Who was there a moment ago, looked up once for all who wait for somebody. */
+  #processes(): MarkedProcess[] {
+    const now = performance.now();
+    if (now - this.#looked.at >= LOOK_MS) this.#looked = { at: now, found: this.harness.processes() };
+    return this.#looked.found.filter(({ pid }) => !this.#killed.has(pid));
+  }
+
   /** Whom a strike meets among processes; waits a little for one to be there. */
   async #victim({ victim, pick }: Strike): Promise<{ pids: number[]; node: string | null; name: string } | null> {
     const { harness } = this;
     const chosen = <T>(of: readonly T[]): T | undefined => of[Math.floor(pick * of.length)];
     const look = (): { pids: number[]; node: string | null; name: string } | null => {
-      const processes = harness.processes();
+      const processes = this.#processes();
       const alive = new Set(processes.map(({ pid }) => pid));
       const running = this.jobs.flatMap(({ id, done }) => {
         const segment = this.#doc(id)?.segments[0];
@@ -349,8 +414,9 @@ export class Storm {
       'there is somebody to strike',
       () => {
         const now = look();
-        if (now !== null) found.push(now);
-        return now !== null;
+        if (now === null || !now.pids.every(isRunning)) return false;
+        found.push(now);
+        return true;
       },
       SOMEBODY_MS,
       LOOK_MS,
@@ -361,9 +427,9 @@ export class Storm {
   async #server({ fault, victim, pick, forMs }: Strike): Promise<string | null> {
     const { harness } = this;
     if (harness.shape === 'embedded') {
-      const server = harness.processes().find(({ role }) => role === 'server');
+      const server = this.#processes().find(({ role, pid }) => role === 'server' && isRunning(pid));
       if (server === undefined) return null;
-      if (fault === 'kill') harness.kill(server.pid);
+      if (fault === 'kill') this.#kill(server.pid);
       else {
         harness.freeze(server.pid);
         await delay(forMs);
@@ -383,15 +449,38 @@ export class Storm {
       harness.freezeServer(server);
       await delay(forMs);
       harness.thawServer(server);
+    } else if (fault !== 'stop' && fault !== 'fill') {
+      harness.cutRoutes(server, fault);
+      const another = victim === 'leader' ? await this.#anotherThan(server) : server;
+      await delay(forMs);
+      harness.restoreRoutes(server);
+      if (another === null) return null;
+      return `nats-server ${server}, from the others${another === server ? '' : `, who elected ${another}`}`;
     }
     return `nats-server ${server}`;
+  }
+
+  /** When the others have elected one: from then on there are two who take themselves for the leader. null: they cannot now. */
+  async #anotherThan(server: number): Promise<number | null> {
+    const found: number[] = [];
+    await waitUntil(
+      `the others have another leader than ${server}`,
+      async () => {
+        const leader = await this.harness.leader(server);
+        if (leader !== server) found.push(leader);
+        return leader !== server;
+      },
+      ELECTED_MS,
+      LOOK_MS,
+    ).catch(() => {}); // another strike may have met one of them: this one comes again
+    return found[0] ?? null;
   }
 
   async #everything(forMs: number): Promise<string> {
     const { harness } = this;
     const { servers } = harness;
     const pids = harness.processes().map(({ pid }) => pid);
-    harness.kill(...pids);
+    this.#kill(...pids);
     await Promise.all(servers.map(server => harness.killServer(server)));
     await delay(forMs);
     await Promise.all(servers.map(server => harness.startServer(server)));
@@ -449,33 +538,10 @@ export class Storm {
         const exported = await this.harness.ask(url, 'GET', `/api/v1/scenarios/${id}/export`);
         if (exported.status !== 200) found.push(`ST4 the export ${where}: ${exported.status} ${exported.text}`);
         else if (exported.text !== this.#expected.get(kind))
-    } else if (fault !== 'stop' && fault !== 'fill') {
-      harness.cutRoutes(server, fault);
-      const another = victim === 'leader' ? await this.#anotherThan(server) : server;
-      await delay(forMs);
-      harness.restoreRoutes(server);
-      if (another === null) return null;
-      return `nats-server ${server}, from the others${another === server ? '' : `, who elected ${another}`}`;
           found.push(`ST4 the export ${where} is not that of an undisturbed run`);
         else if (exported.headers.get('troupe-complete') !== 'true')
           found.push(`ST4 the export ${where} is not called complete`);
         const { text } = await this.harness.ask(url, 'GET', `/api/v1/scenarios/${id}/manifest`);
-  /** When the others have elected one: from then on there are two who take themselves for the leader. null: they cannot now. */
-  async #anotherThan(server: number): Promise<number | null> {
-    const found: number[] = [];
-    await waitUntil(
-      `the others have another leader than ${server}`,
-      async () => {
-        const leader = await this.harness.leader(server);
-        if (leader !== server) found.push(leader);
-        return leader !== server;
-      },
-      ELECTED_MS,
-      LOOK_MS,
-    ).catch(() => {}); // another strike may have met one of them: this one comes again
-    return found[0] ?? null;
-  }
-
         const sha256 = createHash('sha256').update(exported.text).digest('hex');
         if (!text.includes(sha256)) found.push(`ST4 the manifest ${where} has another digest than its export`);
       }
