@@ -264,7 +264,8 @@ export class Cell<State = unknown> {
             return true;
           }
           if (stored.revision === this.#revision) continue; // M4: it did not land; the same write again
-          if (stored.revision < this.#revision) throw new Error('an older copy of the store was put back'); // M10
+          if (stored.revision < this.#revision)
+            throw new Error('an older copy of the store was put back', { cause: error }); // M10
           if (stored.record.epoch > this.#owner.epoch) {
             this.#owner.fenced(); // M3
             return false;
