@@ -451,8 +451,8 @@ export const BUGS: readonly PlantedBug[] = [
     id: 'older-copy-adopted',
     promise: 'what a cell knows is not mixed with an older copy of the store',
     file: 'src/actors/runtime/cell.ts',
-    before: 'if (stored.revision < this.#revision) throw',
-    after: 'if (stored.revision < 0) throw',
+    before: 'if (stored.revision < this.#revision)\n',
+    after: 'if (stored.revision < 0)\n',
     caughtBy: {
       file: CELL,
       name: 'M10: a record that is older than the one committed last ends the host, and nothing is written by what it knew',
