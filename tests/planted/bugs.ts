@@ -1291,9 +1291,9 @@ export const BUGS: readonly PlantedBug[] = [
     promise: 'a wall clock that jumps makes nobody dead',
     file: 'src/actors/ownership/membership.ts',
     before:
-      '    this.#ports = ports;\n    this.#settings = settings;\n    this.#owner = owner;\n    this.#heardAt = ports.clock.monotonic();',
+      '    this.#ports = ports;\n    this.#settings = settings;\n    this.#key = leaseKey(settings.node);\n    this.#owner = owner;\n    this.#heardAt = ports.clock.monotonic();',
     after:
-      '    const { clock } = ports;\n    const wall = { now: () => clock.now(), monotonic: () => clock.now(), timer: clock.timer.bind(clock), sleep: clock.sleep.bind(clock) };\n    this.#ports = { ...ports, clock: wall };\n    this.#settings = settings;\n    this.#owner = owner;\n    this.#heardAt = wall.monotonic();',
+      '    const { clock } = ports;\n    const wall = { now: () => clock.now(), monotonic: () => clock.now(), timer: clock.timer.bind(clock), sleep: clock.sleep.bind(clock) };\n    this.#ports = { ...ports, clock: wall };\n    this.#settings = settings;\n    this.#key = leaseKey(settings.node);\n    this.#owner = owner;\n    this.#heardAt = wall.monotonic();',
     caughtBy: { file: OWNERSHIP, name: 'W2: a wall clock that jumps makes nobody dead' },
   },
   {
