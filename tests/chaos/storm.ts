@@ -323,9 +323,10 @@ export class Storm {
     const { pids, node, name } = found;
     if (fault === 'kill') {
       this.#kill(...pids);
-      if (harness.nodes.some(({ child }) => child !== null && pids.includes(child.pid)) && node !== null) {
+      const isThere = (): boolean => harness.nodes.some(({ child }) => child !== null && pids.includes(child.pid));
+      if (isThere() && node !== null) {
         await delay(forMs);
-        await waitUntil('it is gone', () => harness.nodes.every(({ id, child }) => id !== node || child === null));
+        await waitUntil('it is gone', () => !isThere()); // another strike may have started the node again
         harness.start(node);
       }
     } else if (fault === 'freeze') {
