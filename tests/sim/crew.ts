@@ -11,8 +11,14 @@ export interface Job {
 /** Seeds that a worker runs between two reports. */
 export const CHUNK = 20;
 
+/**
+ * Short-lived objects by the million: a larger nursery halves what the collector takes. There are as many workers as processors, so
+ * that V8's own threads only get into their way (a sixth less processor time without them).
+ */
+const FLAGS = ['--max-semi-space-size=32', '--single-threaded'];
+
 /** Seeds after which a worker gives way to a new one: what its killed processes were waiting for stays in its memory. */
-const SEEDS_A_WORKER = 200;
+const SEEDS_A_WORKER = 250;
 
 export interface CrewSettings {
   readonly from: number;
@@ -29,8 +35,7 @@ export async function runSeeds({ from, seeds, jobs, progress }: CrewSettings): P
   const work = (job: Job): Promise<void> =>
     new Promise((resolve, reject) => {
       let left = job.end - job.from;
-      // Short-lived objects by the million: a larger nursery halves what the collector takes.
-      const worker = fork(new URL('worker.ts', import.meta.url), { execArgv: ['--max-semi-space-size=32'] });
+      const worker = fork(new URL('worker.ts', import.meta.url), { execArgv: FLAGS });
       workers.add(worker);
       worker.on('message', message => {
         const report = message as Report;
