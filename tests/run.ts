@@ -8,7 +8,7 @@
  * T4 Files that begin with `// serial` run alone, after the others: what they measure or limit in time wants the machine.
  * T5 The last line of the output is `N passed, N failed`; the exit code is 0 only when nothing failed. What was skipped is counted in
  *    the line before.
- * T6 Of the files that begin with `// shared`, the long ones, a run without a pattern takes a sixth: which one,
+ * T6 Of the files that begin with `// shared`, the long ones, a run without a pattern takes an eighth: which one,
  *    the hash of the commit tells, so that commits, one after another, come to meet them all. Each other counts as skipped. `--all` takes them all, and so
  *    does a checkout without a commit.
  */
@@ -19,7 +19,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 
 const PARALLEL = 2;
-const SHARES = 6;
+const SHARES = 8;
 const SHARED = /^(\/\/ serial\n)?\/\/ shared\n/;
 /** How long output may stay open after its process and its group are gone. */
 const CLOSE_MS = 5000;
