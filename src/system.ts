@@ -213,12 +213,10 @@ export async function startNode(
     const identity = { process: random.token(12), data: await dataIdentity(config.data, random.token(22)) };
     const leases = natsStateStore(nats, BUCKETS.lease);
     const members = { node: config.node, partitions, renewMs: leaseMs, deadMs: leaseMs * misses };
-    const membership = new Membership(
-      { clock, leases },
-      { ...members, lease: has('runner') || has('orchestrator') ? identity : null },
-      has('orchestrator'),
-    );
-    nats.guard(async () => membership.recognises(await storedRevision(nats, BUCKETS.lease, leaseKey(config.node))));
+    const lease = has('runner') || has('orchestrator') ? identity : null;
+    const membership = new Membership({ clock, leases }, { ...members, lease }, has('orchestrator'));
+    const storedLease = (): Promise<number | null> => storedRevision(nats, BUCKETS.lease, leaseKey(config.node));
+    if (lease !== null) nats.guard(async () => membership.recognises(await storedLease()));
     await membership.join(starting.signal);
     await child('membership', {
       start: async () =>
