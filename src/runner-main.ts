@@ -72,7 +72,12 @@ export async function main(): Promise<void> {
   await using nats = await connect(natsUrl, credsFile === null ? { name } : { name, credsFile });
   const isSpare = !('job' in (first as object));
   const { job, sentAtMs } = parse(Orders, isSpare ? await next() : first, 'The orders of the node');
-  nats.guard(async () => ((await storedRevision(nats, BUCKETS.lease, leaseKey(job.node))) ?? 0) >= job.leaseRevision);
+  // Its node knows for certain, and takes it along: until then nothing is asked.
+  nats.guard(async () => {
+    const stored = await storedRevision(nats, BUCKETS.lease, leaseKey(job.node));
+    if (stored < job.leaseRevision) throw new Error("the node's lease is older than these orders");
+    return true;
+  });
   const ports = {
     log: natsPredictionLog(nats, (subject, seq) =>
       console.error(`${subject} holds something that is no record: ${seq}`),

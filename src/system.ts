@@ -34,7 +34,7 @@ import { SpareRunners } from './actors/node/spare-runners.ts';
 import { orchestrator } from './actors/orchestrator/orchestrator.ts';
 import { placeRunner } from './actors/orchestrator/place-runner.ts';
 import { orchestratorIn } from './actors/orchestrator-address.ts';
-import { leaseKey, Membership } from './actors/ownership/membership.ts';
+import { LEFT, leaseKey, Membership } from './actors/ownership/membership.ts';
 import { Ownership } from './actors/ownership/ownership.ts';
 import type { Decoder } from './actors/ports/decoder.ts';
 import type { ModelCatalog } from './actors/ports/inference.ts';
@@ -81,7 +81,7 @@ import { findNatsServer } from './infra/nats/nats-binary.ts';
 import { natsPredictionLog } from './infra/nats/prediction-log.ts';
 import { provision } from './infra/nats/provision.ts';
 import { type ServiceInstance, serveDiscovery } from './infra/nats/service-discovery.ts';
-import { natsStateStore, storedRevision } from './infra/nats/state-store.ts';
+import { natsStateStore, putUpon, storedRevision } from './infra/nats/state-store.ts';
 import { asset } from './infra/process/assets.ts';
 import { processLauncher } from './infra/process/launcher.ts';
 import type { Sandbox } from './infra/process/sandbox.ts';
@@ -215,8 +215,15 @@ export async function startNode(
     const members = { node: config.node, partitions, renewMs: leaseMs, deadMs: leaseMs * misses };
     const lease = has('runner') || has('orchestrator') ? identity : null;
     const membership = new Membership({ clock, leases }, { ...members, lease }, has('orchestrator'));
-    const storedLease = (): Promise<number | null> => storedRevision(nats, BUCKETS.lease, leaseKey(config.node));
-    if (lease !== null) nats.guard(async () => membership.recognises(await storedLease()));
+    if (lease !== null)
+      nats.guard(async () => {
+        const [bucket, key] = [BUCKETS.lease, leaseKey(config.node)];
+        const stored = await storedRevision(nats, bucket, key);
+        if (membership.recognises(stored)) return true;
+        await putUpon(nats, bucket, key, stored, toJson(LEFT));
+        membership.replaced();
+        return false;
+      });
     await membership.join(starting.signal);
     await child('membership', {
       start: async () =>

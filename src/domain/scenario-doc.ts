@@ -116,11 +116,14 @@ export function assignmentOf(doc: ScenarioDoc, ref: AttemptBody): Assignment | n
 
 /**
  * Whether the attempt may be running on that node as far as its scenario knows: it was placed there, or is being placed. An attempt is
- * numbered before any node hears of it, so what no later reading wants is never wanted again.
+ * numbered before any node hears of it, so what no later reading wants is never wanted again; a document in which it is not numbered yet
+ * is an older one, and says nothing.
  */
 export function isWantedOn(doc: ScenarioDoc | null, ref: AttemptRef, node: string): boolean {
   const segment = doc?.segments[ref.segment];
-  if (doc?.run !== ref.run || segment?.attempt !== ref.attempt) return false;
+  if (doc === null) return false;
+  if (doc.run !== ref.run) return doc.run < ref.run;
+  if (segment?.attempt !== ref.attempt) return (segment?.attempt ?? 0) < ref.attempt;
   return segment.phase === 'placing' || segment.node === node;
 }
 

@@ -9,7 +9,7 @@ import { STREAMS } from '../../src/domain/subjects.ts';
 import { ConnectionLost, type Nats } from '../../src/infra/nats/connection.ts';
 import { StreamReplaced } from '../../src/infra/nats/ordered-read.ts';
 import { ask } from '../../src/infra/nats/outcome.ts';
-import { natsStateStore, storedRevision } from '../../src/infra/nats/state-store.ts';
+import { natsStateStore, putUpon, storedRevision } from '../../src/infra/nats/state-store.ts';
 import { bytes, collect, type NatsBackend, natsBackend, refusal, text } from '../contract/backends.ts';
 import { framesRecord, openRecord } from '../support/log-records.ts';
 import { freeze } from '../support/processes.ts';
@@ -174,7 +174,7 @@ test('NC4: after a reconnect nothing is asked before the store is recognised, ho
   const { a, natsA, server } = backend;
   const bucket = await a.bucket('recognised');
   const revision = await bucket.put('node.x', bytes('1'), 0);
-  const asked: (number | null)[] = [];
+  const asked: number[] = [];
   let answer = Promise.withResolvers<boolean>();
   natsA.guard(async () => {
     asked.push(await storedRevision(natsA, 'recognised', 'node.x'));
@@ -202,8 +202,12 @@ test('NC4: after a reconnect nothing is asked before the store is recognised, ho
   assert.instance(await refusal(writing), WriteRetry);
   assert.ok(natsA.closed);
   assert.equal(asked, [revision, revision, revision]);
-  assert.is(await storedRevision(backend.natsB, 'recognised', 'nobody'), null);
-  assert.is(await storedRevision(backend.natsB, 'no_such_bucket', 'node.x'), null);
+  const { natsB } = backend;
+  assert.is(await storedRevision(natsB, 'recognised', 'nobody'), 0);
+  assert.instance(await refusal(storedRevision(natsB, 'no_such_bucket', 'node.x')), Error);
+  assert.instance(await refusal(putUpon(natsB, 'recognised', 'node.x', revision - 1, bytes('3'))), Error);
+  await putUpon(natsB, 'recognised', 'node.x', revision, bytes('3'));
+  assert.is(await storedRevision(natsB, 'recognised', 'node.x'), revision + 1);
 });
 
 test('SS3: a watch is not current before the leader’s newest message, whatever the copy it reads says of its own end', async () => {

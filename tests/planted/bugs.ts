@@ -451,8 +451,8 @@ export const BUGS: readonly PlantedBug[] = [
     id: 'older-copy-adopted',
     promise: 'what a cell knows is not mixed with an older copy of the store',
     file: 'src/actors/runtime/cell.ts',
-    before: 'if (stored.revision < this.#revision)\n',
-    after: 'if (stored.revision < 0)\n',
+    before: 'if (stored.revision < this.#revision &&',
+    after: 'if (stored.revision < 0 &&',
     caughtBy: {
       file: CELL,
       name: 'M10: a record that is older than the one committed last ends the host, and nothing is written by what it knew',
@@ -462,8 +462,8 @@ export const BUGS: readonly PlantedBug[] = [
     id: 'older-lease-recognised',
     promise: 'a node does not go on over an older copy of the store',
     file: 'src/actors/ownership/membership.ts',
-    before: 'if ((revision ?? 0) >= this.#revision) return true;',
-    after: 'if ((revision ?? 1) >= 1) return true;',
+    before: 'return stored >= this.#revision;',
+    after: 'return stored >= 1;',
     caughtBy: {
       file: OWNERSHIP,
       name: 'W10: a node that comes back to an older copy of the store ends; one that comes back to the same or a newer one does not',
@@ -484,8 +484,8 @@ export const BUGS: readonly PlantedBug[] = [
     id: 'unread-taken-for-deleted',
     promise: 'an API node keeps the predictions of every scenario that there is',
     file: 'src/actors/gateway/scenario-mirror.ts',
-    before: 'if ((await this.#store.get(PREFIX + id)) !== null) continue;',
-    after: '',
+    before: 'if (!(await this.#exists(id, signal))) gone.add(id);',
+    after: 'gone.add(id);',
     caughtBy: {
       file: 'tests/api/scenario-mirror.test.ts',
       name: 'G4: a node that slept through deletions forgets the deleted runs, of what was made anew and of what nothing tells of any more',

@@ -408,6 +408,8 @@ for (const [what, state] of [
   ['is being placed', stateOf({ run: 1, attempt: 3 })],
   ['runs here', stateOf({ run: 1, attempt: 3 }, { phase: 'running', node: 'n1' })],
   ['is being stopped here', stateOf({ run: 1, attempt: 3 }, { phase: 'stopping', node: 'n1' })],
+  ['an older reading has not numbered', stateOf({ run: 1, attempt: 2 })],
+  ['an older reading has in no run', stateOf({ run: 0, attempt: 9 })],
 ] as const)
   test(`A8: an attempt that ${what} as its scenario has it is left alone`, async () => {
     const node = await start(1);
@@ -422,7 +424,6 @@ for (const [what, state] of [
   ['was given up', stateOf({ run: 1, attempt: 3 }, { phase: 'backoff' })],
   ['runs elsewhere', stateOf({ run: 1, attempt: 3 }, { phase: 'running', node: 'n2' })],
   ['belongs to an earlier run', stateOf({ run: 2, attempt: 3 })],
-  ['a restored store has not numbered yet', stateOf({ run: 1, attempt: 2 })],
   ['has no scenario any more', null],
 ] as const)
   test(`A8: an attempt that ${what} is ended, its slot is free, and nobody is told`, async () => {

@@ -1,6 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { OutgoingMessage } from '../../src/actors/ports/mailbox.ts';
+import type { StateStore } from '../../src/actors/ports/state-store.ts';
 import { MailboxFull, WriteRetry, WriteUnknown } from '../../src/actors/ports/write-outcome.ts';
 import type { Committed } from '../../src/actors/runtime/committed.ts';
 import { TroupeError } from '../../src/domain/errors.ts';
@@ -109,6 +110,28 @@ test('M10: a record that is older than the one committed last ends the host, and
   await bank.command('a', 'deposit', { amount: 4 });
   assert.match(JSON.stringify(owner.ended()), /an older copy of the store was put back/);
   assert.is((await bank.account('a'))?.balance, 1);
+});
+
+test('M10: a record that it may have deleted itself, without an answer, is no older copy', async () => {
+  const bank = new Bank();
+  const real = bank.store;
+  let isOut = false;
+  const store: StateStore = {
+    ...real,
+    get: key => (isOut ? Promise.reject(new WriteRetry('nobody answers')) : real.get(key)),
+    delete: async (key, expected) => {
+      await real.delete(key, expected);
+      isOut = true;
+      throw new WriteUnknown('no answer');
+    },
+  };
+  const owner = await bank.claim({ store });
+  await bank.command('a', 'unheard of'); // its refusal makes a record, which goes when that is sent
+  assert.ok(isOut);
+  assert.is(await bank.record('a'), null);
+  isOut = false;
+  await bank.command('a', 'deposit', { amount: 7 });
+  assert.equal([owner.ended(), (await bank.account('a'))?.balance], [null, 7]);
 });
 
 test('M4: an ambiguous write that landed is recognised by its mark and not written again', async () => {

@@ -435,7 +435,11 @@ export class World implements Surroundings {
       { ...members, lease: has('runner') || has('orchestrator') ? identity : null },
       has('orchestrator'),
     );
-    process.recognise = () => membership.recognises(this.server.lastRevision(BUCKETS.lease, leaseKey(name)));
+    process.recognise = () => {
+      const isKnown = membership.recognises(this.server.lastRevision(BUCKETS.lease, leaseKey(name)));
+      if (!isKnown) membership.replaced();
+      return isKnown;
+    };
     await membership.join(starting.signal);
     await child('membership', {
       start: async () =>
@@ -763,7 +767,7 @@ export class World implements Surroundings {
       kill,
       orphan: () => this.clock.timer(5, () => process.run(kill)), // WO1
     };
-    process.recognise = () => (this.server.lastRevision(BUCKETS.lease, leaseKey(job.node)) ?? 0) >= job.leaseRevision;
+    process.recognise = () => this.server.lastRevision(BUCKETS.lease, leaseKey(job.node)) >= job.leaseRevision;
     node.runners.add(self);
     this.#runners.push(self);
     this.note(name, 'starts');

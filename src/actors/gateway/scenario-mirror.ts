@@ -12,6 +12,7 @@ import type { ScenarioDoc } from '../../domain/scenario-doc.ts';
 import type { Clock } from '../ports/clock.ts';
 import { type ProjectionStore, whenThereIsRoom } from '../ports/projection.ts';
 import type { StateStore } from '../ports/state-store.ts';
+import { isPassing } from '../ports/write-outcome.ts';
 import type { Committed } from '../runtime/committed.ts';
 import { decodeRecord } from '../runtime/record-codec.ts';
 
@@ -51,12 +52,21 @@ export class ScenarioMirror {
     while (!signal.aborted) {
       this.#coming = new Map();
       const forgotten = new Map<string, number>();
-      const before = new Map(this.#projection.scenarios().map(({ id, lastSeq }) => [id, lastSeq]));
+      const over = new AbortController();
+      const either = AbortSignal.any([signal, over.signal]);
+      // Beside the watch, one after the other: a full disk keeps nobody from being listed.
+      let forgetting: Promise<unknown> = Promise.resolve();
+      const forget = (work: () => Promise<void>): void => {
+        forgetting = forgetting.then(work).catch(error => {
+          if (!either.aborted) this.#report('what is deleted', error);
+        });
+      };
       try {
+        const before = new Map(this.#projection.scenarios().map(({ id, lastSeq }) => [id, lastSeq]));
         for await (const change of this.#store.watch(signal, true)) {
           if (change.kind === 'current') {
             this.#show();
-            await this.#forgetUntold(before, signal);
+            forget(() => this.#forgetUntold(before, either));
           } else if (change.kind === 'entry' && change.entry.key.startsWith(PREFIX)) {
             const { key, value, revision } = change.entry;
             const id = key.slice(PREFIX.length);
@@ -67,7 +77,9 @@ export class ScenarioMirror {
             const { lastRun, lastSeq } = record.remnant ?? {};
             if (typeof lastRun !== 'number' || typeof lastSeq !== 'number' || forgotten.get(id) === lastRun) continue;
             forgotten.set(id, lastRun);
-            await whenThereIsRoom(() => this.#projection.forget(id, lastRun, lastSeq), this.#clock, signal); // G4, J4
+            const room = (): Promise<void> =>
+              whenThereIsRoom(() => this.#projection.forget(id, lastRun, lastSeq), this.#clock, either);
+            forget(room); // G4, J4
           } else if (change.kind === 'deleted' && change.key.startsWith(PREFIX)) {
             const id = change.key.slice(PREFIX.length);
             const docs = this.#coming ?? this.#docs;
@@ -83,6 +95,9 @@ export class ScenarioMirror {
         await this.#clock.sleep(AGAIN_MS, signal).catch(() => {});
         if (signal.aborted) return;
         if (!(error instanceof Error)) throw error;
+      } finally {
+        over.abort(new Error('the watch ended'));
+        await forgetting;
       }
     }
   }
@@ -92,14 +107,23 @@ export class ScenarioMirror {
    * @param before what the projection had before the watch began, but for what it has told: what got entries since is somebody's
    */
   async #forgetUntold(before: ReadonlyMap<string, number>, signal: AbortSignal): Promise<void> {
-    for (const id of before.keys()) {
-      if ((await this.#store.get(PREFIX + id)) !== null) continue;
-      const forget = (): void => {
-        const held = this.#projection.scenarios().find(scenario => scenario.id === id);
-        if (held !== undefined && held.lastSeq === before.get(id))
-          this.#projection.forget(id, held.lastRun, held.lastSeq);
-      };
-      await whenThereIsRoom(forget, this.#clock, signal); // J4
+    const gone = new Set<string>();
+    for (const id of before.keys()) if (!(await this.#exists(id, signal))) gone.add(id);
+    const forget = (): void => {
+      for (const { id, lastRun, lastSeq } of this.#projection.scenarios())
+        if (gone.has(id) && before.get(id) === lastSeq) this.#projection.forget(id, lastRun, lastSeq);
+    };
+    if (gone.size > 0) await whenThereIsRoom(forget, this.#clock, signal); // J4
+  }
+
+  async #exists(id: string, signal: AbortSignal): Promise<boolean> {
+    for (;;) {
+      try {
+        return (await this.#store.get(PREFIX + id)) !== null;
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+      }
+      await this.#clock.sleep(AGAIN_MS, signal);
     }
   }
 

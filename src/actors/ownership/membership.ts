@@ -41,6 +41,8 @@ const Claim = Type.Object({
 export type Claim = Static<typeof Claim>;
 
 export const RELEASED: Claim = { node: '', process: '' };
+/** Nobody's: the name may be taken at once. */
+export const LEFT: Lease = { ...RELEASED, data: '', owner: false };
 
 export interface Seen<T> {
   readonly value: T;
@@ -170,11 +172,15 @@ export class Membership {
   }
 
   /**
-   * W10: whether the store that was connected to again is the one of before. If not, `run` rejects, now and ever after.
-   * @param revision of the last entry or deletion under its key; null: there is none
+   * W10: whether the store that was connected to again may be the one of before.
+   * @param stored revision of the last entry or deletion under its key; 0: there is none
    */
-  recognises(revision: number | null): boolean {
-    if ((revision ?? 0) >= this.#revision) return true;
+  recognises(stored: number): boolean {
+    return stored >= this.#revision;
+  }
+
+  /** W10: it is certain that the store is an older copy. `run` rejects, now and ever after. */
+  replaced(): void {
     const { node } = this.#settings;
     this.#replaced.reject(
       new TroupeError(
@@ -182,7 +188,6 @@ export class Membership {
         `an older copy of NATS' store was put back while node '${node}' ran, which knows what is not in it: start the node again.`,
       ),
     );
-    return false;
   }
 
   /** Gives the name back: whoever waits for this lease's death need not. */
@@ -271,7 +276,7 @@ export class Membership {
     const movedAt = this.#ports.clock.monotonic();
     if (kind === 'node') this.#hear(id, movedAt);
     if (kind === 'node' && revision > (this.#leases.get(id)?.revision ?? 0))
-      this.#leases.set(id, { value: leaseOf(value) ?? { ...RELEASED, data: '', owner: false }, revision, movedAt });
+      this.#leases.set(id, { value: leaseOf(value) ?? LEFT, revision, movedAt });
     if (kind === 'partition') this.learnClaim(Number(id), claimOf(value), revision);
   }
 

@@ -104,6 +104,8 @@ export class Cell<State = unknown> {
   /** Number of the last outbox message that was stored. */
   #sent: readonly [number, number] = [-1, -1];
   #purged = 0;
+  /** The revision that it has tried to delete, and may have without knowing (M10). */
+  #deleting = 0;
   /** Armed, or fired and waiting in the queue. */
   readonly #timers = new Map<string, { readonly at: number; readonly timer: Timer }>();
   #marks = 0;
@@ -264,7 +266,7 @@ export class Cell<State = unknown> {
             return true;
           }
           if (stored.revision === this.#revision) continue; // M4: it did not land; the same write again
-          if (stored.revision < this.#revision)
+          if (stored.revision < this.#revision && !(stored.revision === 0 && this.#deleting === this.#revision))
             throw new Error('an older copy of the store was put back', { cause: error }); // M10
           if (stored.record.epoch > this.#owner.epoch) {
             this.#owner.fenced(); // M3
@@ -406,6 +408,7 @@ export class Cell<State = unknown> {
   /** @throws what `isPassing` knows, or WriteConflict: it is still there */
   async #delete(): Promise<void> {
     if (this.#revision === 0) return;
+    this.#deleting = this.#revision;
     try {
       await this.#ports.store.delete(this.#key, this.#revision);
     } catch (error) {

@@ -90,9 +90,9 @@ export class MemoryServer {
     this.#broker.publish({ subject, body: body.slice(), headers, reply: null });
   }
 
-  /** Of a key's last entry or deletion; null: there is none. */
-  lastRevision(bucket: string, key: string): number | null {
-    return this.#stream(kvStream(bucket)).lastOf(kvSubject(bucket, key))?.seq ?? null;
+  /** Of a key's last entry or deletion; 0: there is none. */
+  lastRevision(bucket: string, key: string): number {
+    return this.#stream(kvStream(bucket)).lastOf(kvSubject(bucket, key))?.seq ?? 0;
   }
 
   /** Messages that a stream holds, as a server's own statistics tell. */

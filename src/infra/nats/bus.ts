@@ -15,7 +15,7 @@ export function natsBus(nats: Nats): Bus {
   const { connection } = nats;
   return {
     publish(subject, body, header) {
-      if (nats.connected && !connection.isDraining()) connection.publish(subject, body, options(header));
+      if (nats.linked && !connection.isDraining()) connection.publish(subject, body, options(header));
     },
 
     subscribe(subject, receive, queue) {

@@ -6,7 +6,7 @@
  * NC3 Answers come to inboxes of the user whom the URL names, `_INBOX_<user>.…`: a server that confines each user to its own
  *     (nats.conf) lets nobody read another's answers. Without such a name, as with a `.creds` file, they are `_INBOX.…`.
  * NC4 After a reconnect (and after `guard`) nothing is asked before the store is known to be the one of before: of an older copy that was put back
- *    meanwhile, this process would know what is not in it.
+ *    meanwhile, this process would know what is not in it. Core messages pass meanwhile: a heartbeat knows nothing.
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -50,6 +50,7 @@ export class Nats implements AsyncDisposable {
   readonly #underWay = new Set<(reason: Error) => void>();
   readonly #waiting = new Set<PromiseWithResolvers<void>>();
   #connected = true;
+  #linked = true;
   #breaks = 0;
   #recognise: () => Promise<boolean> = () => Promise.resolve(true);
 
@@ -63,6 +64,11 @@ export class Nats implements AsyncDisposable {
 
   get connected(): boolean {
     return this.#connected;
+  }
+
+  /** There is a connection, recognised or not. */
+  get linked(): boolean {
+    return this.#linked;
   }
 
   get closed(): boolean {
@@ -149,6 +155,7 @@ export class Nats implements AsyncDisposable {
 
   #broken(reason: ConnectionLost): void {
     this.#connected = false;
+    this.#linked = false;
     this.#breaks += 1;
     for (const reject of this.#underWay) reject(reason);
   }
@@ -156,6 +163,7 @@ export class Nats implements AsyncDisposable {
   /** NC4 */
   async #open(): Promise<void> {
     const breaks = this.#breaks;
+    this.#linked = true;
     for (;;) {
       const isKnown = await this.#recognise().catch(() => null);
       if (breaks !== this.#breaks) return;

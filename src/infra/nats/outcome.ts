@@ -43,7 +43,7 @@ export async function ask<T>(nats: Nats, send: () => Promise<T>): Promise<T> {
 }
 
 /** @returns what comes first, answer or error, of a question sent again and again */
-async function insist<T>(send: () => Promise<T>): Promise<T> {
+export async function insist<T>(send: () => Promise<T>): Promise<T> {
   let answer = send();
   for (;;) {
     const patience = new AbortController();

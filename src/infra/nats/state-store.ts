@@ -23,7 +23,7 @@ import { WriteConflict, WriteRetry } from '../../actors/ports/write-outcome.ts';
 import { kvKey, kvStream, kvSubject } from '../../domain/subjects.ts';
 import type { Nats } from './connection.ts';
 import { readOrdered } from './ordered-read.ts';
-import { ask, isStreamNotFound, write } from './outcome.ts';
+import { ask, insist, write } from './outcome.ts';
 
 /** How long a watch waits for the newest message before it asks which one that is now. */
 const LOOK_AGAIN_MS = 1_000;
@@ -150,16 +150,29 @@ export function natsStateStore(nats: Nats, bucket: string): StateStore {
 }
 
 /**
- * The revision of a key's last entry or deletion; null: there is none, or no such bucket. Asked past the connection's NC4.
+ * The revision of a key's last entry or deletion; 0: there is none. Asked past the connection's NC4, and no proof: in a cluster a
+ * leader that is cut off from the others answers for a while by what it has.
  * @throws whatever keeps it from being known
  */
-export async function storedRevision({ jsm }: Nats, bucket: string, key: string): Promise<number | null> {
-  try {
-    return (await jsm.streams.getMessage(kvStream(bucket), { last_by_subj: kvSubject(bucket, key) }))?.seq ?? null;
-  } catch (error) {
-    if (isStreamNotFound(error)) return null;
-    throw error;
-  }
+export async function storedRevision({ jsm }: Nats, bucket: string, key: string): Promise<number> {
+  const last = { last_by_subj: kvSubject(bucket, key) };
+  return (await insist(() => jsm.streams.getMessage(kvStream(bucket), last)))?.seq ?? 0;
+}
+
+/**
+ * Proves that this is the revision of the key's last entry or deletion, by putting an entry on top of it, past the connection's NC4:
+ * only who has the others' consent acknowledges that.
+ * @throws when it is not, or cannot be proved now
+ */
+export async function putUpon(
+  { js }: Nats,
+  bucket: string,
+  key: string,
+  revision: number,
+  value: Uint8Array,
+): Promise<void> {
+  const expect = { streamName: kvStream(bucket), lastSubjectSequence: revision };
+  await js.publish(kvSubject(bucket, key), value, { expect });
 }
 
 /** nats-server's answers for a sequence that is not there: "sequence not found", and "delete failed" with the store's word. */
