@@ -179,6 +179,47 @@ test('J4: a store without room is asked again until it has some, and nothing is 
   store.close();
 });
 
+test('a log that fails while the store has no room ends the run with its error, and nothing else', async () => {
+  using folder = temporaryFolder();
+  const store = openProjection(path.join(folder.path, 'p.db'));
+  const { entries } = new LogWriter().run('cam', 1, 96);
+  const full = Promise.withResolvers<void>();
+  const apply = store.apply.bind(store);
+  let isFull = true;
+  store.apply = (identity, batch) => {
+    full.resolve();
+    if (isFull) throw new TroupeError('unavailable', 'no room', { retryable: true });
+    apply(identity, batch);
+  };
+  const log = new ScriptedLog();
+  log.push(entries);
+  const read = log.read.bind(log);
+  log.read = async function* (fromSeq, signal) {
+    let given = 0;
+    for await (const entry of read(fromSeq, signal)) {
+      yield entry;
+      if (++given < entries.length) continue; // its end fills the batch
+      await full.promise;
+      throw new Error('the log was replaced');
+    }
+  };
+  const unheard: unknown[] = [];
+  const hear = (error: unknown): void => void unheard.push(error);
+  process.on('unhandledRejection', hear);
+  const patient = { ...clock, sleep: () => new Promise<void>(resolve => setTimeout(resolve, 1)) };
+  const running = new Projector({ log: log as unknown as PredictionLog, store, clock: patient }).run(
+    new AbortController().signal,
+  );
+  const failure = running.catch((error: Error) => error.message);
+  await full.promise;
+  await new Promise(resolve => setTimeout(resolve, 20)); // unheard rejections are told after promises have run
+  isFull = false;
+  assert.is(await failure, 'the log was replaced');
+  process.off('unhandledRejection', hear);
+  assert.equal(unheard, []);
+  store.close();
+});
+
 test('a failing store ends the run with its error, and the projector can run again', async () => {
   using folder = temporaryFolder();
   const store = openProjection(path.join(folder.path, 'p.db'));

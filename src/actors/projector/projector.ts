@@ -37,20 +37,25 @@ export class Projector {
     if (!(await this.#continues(identity))) await whenThereIsRoom(() => store.reset(), clock, signal);
     const reading = new AbortController();
     const entries = log.read(store.appliedSeq + 1, AbortSignal.any([signal, reading.signal]))[Symbol.asyncIterator]();
-    let next = entries.next();
+    const ask = (): Promise<IteratorResult<LogEntry>> => {
+      const asked = entries.next();
+      asked.catch(() => null); // awaited when the store has taken what was read before it
+      return asked;
+    };
+    let next = ask();
     let after = store.appliedSeq;
     try {
       for (;;) {
         const first = await next;
         if (first.done === true) return;
         const batch = new Batch(first.value);
-        next = entries.next();
+        next = ask();
         const linger = this.#linger();
         while (!batch.full) {
           const more = await Promise.race([next, linger.over]);
           if (more === null || more.done === true) break;
           batch.add(more.value);
-          next = entries.next();
+          next = ask();
         }
         linger.cancel();
         await this.#apply(identity, batch.entries, after, signal);
